@@ -1,0 +1,121 @@
+"""The guard as middleware of an application whose routes are known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict, Unpack
+
+from perfguard import asgi
+from perfguard.errors import ConfigurationError
+from perfguard.guard import Guard
+from perfguard.limits.keyed import KeyedLimiter
+from perfguard.outcome import Priority
+from perfguard_starlette.routes import UNMATCHED, RouteTable, Scope, Target
+from starlette.routing import BaseRoute
+
+_logger = logging.getLogger("perfguard")
+
+_TARGET = "perfguard.target"
+
+
+class Options(TypedDict, total=False):
+    """The arguments of `perfguard.asgi.GuardMiddleware` that are passed on to it."""
+
+    exempt: Iterable[str]
+    trusted_proxies: Iterable[str]
+    timeout: float | None
+    max_streams: int
+    details: bool
+
+
+class GuardMiddleware:
+    """Guards each route by a limit of its own: `app.add_middleware(GuardMiddleware)`.
+
+    A request counts under the template of its route, so that a saturated route does not
+    shed its neighbours. Requests that no route takes share one limit. Routes are read at
+    the start, and again when the application's list of routes has changed its length.
+
+    Args:
+        app: The Starlette application, or what `add_middleware` passes.
+        guard: What decides; by default a `Guard(KeyedLimiter(max_keys=max_keys))`.
+        max_keys: How many routes have a limit of their own at a time; 100 by default.
+        options: `exempt`, `trusted_proxies`, `timeout`, `max_streams` and `details`, as
+            in `perfguard.asgi.GuardMiddleware`.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    app: asgi.App
+    guard: Guard
+    _guarded: asgi.GuardMiddleware
+    _table: tuple[Sequence[BaseRoute], int, RouteTable] | None
+    _logged: bool
+
+    def __init__(
+        self,
+        app: asgi.App,
+        guard: Guard | None = None,
+        *,
+        max_keys: int | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        if guard is None:
+            guard = Guard(KeyedLimiter(max_keys=100 if max_keys is None else max_keys))
+        elif max_keys is not None:
+            raise ConfigurationError("max_keys", max_keys, "belongs to the KeyedLimiter of the guard that is given")
+        self._guarded = asgi.GuardMiddleware(app, guard, key=_key, priority=_priority, **options)
+        self.app = app
+        self.guard = guard
+        self._table = None
+        self._logged = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.guard!r}>"
+
+    async def __call__(self, scope: Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Serve one ASGI connection scope."""
+        if self.guard.enabled:
+            target = self._find(scope)
+            if target.exempt:
+                await self.app(scope, receive, send)
+                return
+            scope[_TARGET] = target
+        await self._guarded(scope, receive, send)
+
+    def route_table(self, routes: Sequence[BaseRoute]) -> RouteTable:
+        """Return the table of an application's routes; frameworks with more to say override it."""
+        return RouteTable(routes)
+
+    def _find(self, scope: Scope) -> Target:
+        try:
+            table = self._current(scope)
+            return UNMATCHED if scope["type"] == "lifespan" else table.find(scope)
+        except Exception as error:  # noqa: BLE001 - fail open: one limit for all, logged once
+            if not self._logged:
+                self._logged = True
+                _logger.error("unexpected error in finding the route; requests share one limit", exc_info=error)
+            return UNMATCHED
+
+    def _current(self, scope: Scope) -> RouteTable:
+        """Return the table; made when the server starts, where it announces that."""
+        # Around the application the routes are at hand; inside it, the scope names it.
+        routes = getattr(self.app, "routes", None)
+        if routes is None:
+            routes = getattr(scope.get("app"), "routes", None)
+        if routes is None:
+            raise ConfigurationError("app", self.app, "must be a Starlette application, or middleware inside of one")
+        if self._table is None or self._table[0] is not routes or self._table[1] != len(routes):
+            self._table = (routes, len(routes), self.route_table(routes))
+        return self._table[2]
+
+
+def _key(scope: Scope) -> str:
+    target: Target = scope[_TARGET]
+    return target.key
+
+
+def _priority(scope: Scope) -> Priority:
+    target: Target = scope[_TARGET]
+    return target.priority

@@ -1,0 +1,184 @@
+"""When a request reached this host: by the kernel, or by a trusted proxy's header."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from perfguard.errors import ConfigurationError
+
+TCP_INFO = getattr(socket, "TCP_INFO", None)
+
+# struct tcp_info in linux/tcp.h: eight single bytes, then 32-bit words; the word at 52 is
+# tcpi_last_data_recv, the milliseconds since the last data arrived.
+_LAST_DATA_RECV = 52
+_word = struct.Struct("=I")
+
+# Even an idle connection shows less than this after a request that came a moment ago;
+# more means that the last data was not this request's.
+_LONGEST_AGE = 60.0
+
+
+def transport_of(receive: Any) -> Any:
+    """Return the asyncio transport behind an ASGI `receive`, `None` where it is hidden.
+
+    uvicorn's `receive` is a method of the object that holds the transport, gunicorn's of
+    one whose protocol does. No public interface offers it; a server that changes its
+    ways costs the information, nothing else.
+    """
+    owner = getattr(receive, "__self__", None)
+    transport = getattr(owner, "transport", None)
+    if transport is None:
+        transport = getattr(getattr(owner, "protocol", None), "transport", None)
+    return transport if hasattr(transport, "get_extra_info") else None
+
+
+def kernel_age(transport: Any) -> float:
+    """Return the seconds for which the last data received has stood in the kernel.
+
+    0 where the platform or the transport cannot tell. Resolution is a jiffy, about 4 ms.
+    """
+    if TCP_INFO is None or transport is None:
+        return 0.0
+    try:
+        sock = transport.get_extra_info("socket")
+        info = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _LAST_DATA_RECV + 4)
+        age = _word.unpack_from(info, _LAST_DATA_RECV)[0] / 1000.0
+    except (AttributeError, OSError, TypeError, struct.error):
+        return 0.0
+    return age if age < _LONGEST_AGE else 0.0
+
+
+class StampRejection(StrEnum):
+    """Why a proxy's time stamp was not believed."""
+
+    MALFORMED = "malformed"
+    STALE = "stale"
+    FUTURE = "future"
+
+
+class ProxyClock:
+    """Reads when a trusted proxy received a request, from `X-Request-Start` and its kin.
+
+    The value is `t=` or a bare number in ASCII digits, in seconds (with a fraction),
+    milliseconds, microseconds or nanoseconds since the epoch, told apart by magnitude.
+    Nothing in a header can raise.
+
+    Args:
+        trusted: Addresses or networks of the proxies, such as `"10.0.0.0/8"`; `"unix"`
+            for a peer on a Unix socket. With none, no header is ever read.
+        max_age: Older stamps are rejected, in seconds.
+        skew_tolerance: Stamps this far in the future count as now, in seconds.
+
+    Attributes:
+        rejected: How many stamps were rejected, by reason.
+
+    Raises:
+        ConfigurationError: Something in `trusted` is neither.
+    """
+
+    __slots__ = ("_max_age", "_networks", "_peers", "_skew", "_unix", "rejected")
+
+    rejected: Counter[StampRejection]
+    _networks: tuple[Any, ...]
+    _peers: dict[str, bool]
+    _unix: bool
+    _max_age: float
+    _skew: float
+
+    def __init__(self, trusted: Iterable[str] = (), *, max_age: float = 60.0, skew_tolerance: float = 0.005) -> None:
+        if isinstance(trusted, str):
+            remedy = "must be a sequence of addresses, not one string"
+            raise ConfigurationError("trusted_proxies", trusted, remedy)
+        names = list(trusted)
+        self._unix = "unix" in names
+        self._networks = tuple(_network(name) for name in names if name != "unix")
+        self._peers = {}
+        self._max_age = max_age
+        self._skew = skew_tolerance
+        self.rejected = Counter()
+
+    def __bool__(self) -> bool:
+        return self._unix or bool(self._networks)
+
+    def age(self, scope: Any, wall: float) -> float:
+        """Return the seconds since the proxy stamped the request, 0 if nothing is believed.
+
+        Args:
+            scope: The ASGI scope, with the peer and the headers.
+            wall: The time of day, in seconds since the epoch.
+        """
+        if not self.trusts(scope.get("client")):
+            return 0.0
+        ages = [
+            self._believed(value, wall)
+            for name, value in scope["headers"]
+            if name in (b"x-request-start", b"x-queue-start")
+        ]
+        return max(ages, default=0.0)
+
+    def trusts(self, client: Any) -> bool:
+        """Say whether a peer, as in the ASGI scope, is a trusted proxy."""
+        if not client:
+            return self._unix
+        host = client[0]
+        known = self._peers.get(host)
+        if known is None:
+            known = self._lists(host)
+            if len(self._peers) >= 1024:
+                self._peers.clear()
+            self._peers[host] = known
+        return known
+
+    def _lists(self, host: str) -> bool:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+    def _believed(self, value: bytes, wall: float) -> float:
+        stamp = parse_stamp(value)
+        if stamp is None:
+            return self._reject(StampRejection.MALFORMED)
+        age = (int(wall * 1e9) - stamp) / 1e9
+        if age > self._max_age:
+            return self._reject(StampRejection.STALE)
+        if age < -self._skew:
+            return self._reject(StampRejection.FUTURE)
+        return max(0.0, age)
+
+    def _reject(self, reason: StampRejection) -> float:
+        self.rejected[reason] += 1
+        return 0.0
+
+
+_STAMP = re.compile(rb"\s*(?:\S+\s+)?(?:t=)?([0-9]{9,20})(?:\.([0-9]{1,9}))?\s*")
+_LONGEST_STAMP = 64
+
+
+def parse_stamp(value: bytes) -> int | None:
+    """Return a time stamp as nanoseconds since the epoch, `None` if it is not one."""
+    first = value[:_LONGEST_STAMP].partition(b",")[0]
+    match = _STAMP.fullmatch(first)
+    if match is None:
+        return None
+    whole = int(match[1])
+    for least, factor in ((10**18, 1), (10**15, 10**3), (10**12, 10**6)):
+        if whole >= least:
+            return whole * factor
+    return whole * 10**9 + int((match[2] or b"0").ljust(9, b"0"))
+
+
+def _network(name: str) -> Any:
+    try:
+        return ip_network(name, strict=False)
+    except (TypeError, ValueError):
+        remedy = 'must be addresses, networks or "unix"'
+        raise ConfigurationError("trusted_proxies", name, remedy) from None

@@ -1,0 +1,191 @@
+"""One ASGI request or WebSocket under way: what its messages say of its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from perfguard.admission import Admission, outcome_of
+from perfguard.outcome import Outcome
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# The application's own refusals: overload or a deadline behind it.
+_DROPPED = (503, 504)
+
+
+class OpenStreams:
+    """Counts the streams and WebSockets that are open, under a cap of their own.
+
+    Args:
+        most: How many may be open.
+    """
+
+    __slots__ = ("count", "most")
+
+    most: int
+    count: int
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be opened."""
+        return self.count >= self.most
+
+
+class Exchange:
+    """Follows one HTTP response, and settles its admission when service ends.
+
+    That is at the first message of a body that has more to come (a stream, which is
+    then counted under its own cap), else at the last. The admission is settled before
+    the message is handed on, so that a slow reader holds no permit. A stream over the
+    cap keeps its permit until it ends, so that streams are bounded without being cut.
+    """
+
+    __slots__ = ("_admission", "_send", "_status", "_streaming", "_streams")
+
+    _admission: Admission
+    _send: Send
+    _streams: OpenStreams
+    _status: int
+    _streaming: bool
+
+    def __init__(self, admission: Admission, send: Send, streams: OpenStreams) -> None:
+        self._admission = admission
+        self._send = send
+        self._streams = streams
+        self._status = 0
+        self._streaming = False
+
+    async def send(self, message: Message) -> None:
+        """Hand a message of the application on to the server."""
+        if not self._admission.settled:
+            self._follow(message)
+        await self._send(message)
+
+    def close(self, error: BaseException | None) -> None:
+        """End what is still open, once the application has returned or raised."""
+        if self._streaming:
+            self._streams.count -= 1
+            self._streaming = False
+        if error is not None:
+            self._admission.settle(outcome_of(type(error)))
+        else:
+            self._admission.settle(self._outcome() if self._status else Outcome.FAILURE)
+
+    def _follow(self, message: Message) -> None:
+        # A message without a type is the server's to complain about.
+        kind = message.get("type") if isinstance(message, MutableMapping) else None
+        if kind == "http.response.body":
+            if message.get("more_body"):
+                self._open_stream()
+            else:
+                self._admission.settle(self._outcome())
+        elif kind == "http.response.start":
+            status = message.get("status")
+            self._status = status if isinstance(status, int) else 0
+        elif kind == "http.response.pathsend":
+            self._admission.settle(self._outcome())
+
+    def _open_stream(self) -> None:
+        if self._streaming or self._streams.full:
+            return
+        self._streaming = True
+        self._streams.count += 1
+        self._admission.settle(self._outcome())
+
+    def _outcome(self) -> Outcome:
+        if self._status < 400:
+            return Outcome.SUCCESS
+        if self._status < 500:
+            return Outcome.IGNORED
+        return Outcome.DROPPED if self._status in _DROPPED else Outcome.FAILURE
+
+
+class Handshake:
+    """Follows one WebSocket: the handshake is a call, what comes after an open stream."""
+
+    __slots__ = ("_admission", "_open", "_send", "_streams")
+
+    _admission: Admission
+    _send: Send
+    _streams: OpenStreams
+    _open: bool
+
+    def __init__(self, admission: Admission, send: Send, streams: OpenStreams) -> None:
+        self._admission = admission
+        self._send = send
+        self._streams = streams
+        self._open = False
+
+    async def send(self, message: Message) -> None:
+        """Hand a message of the application on to the server."""
+        if not self._admission.settled:
+            self._follow(message)
+        await self._send(message)
+
+    def close(self, error: BaseException | None) -> None:
+        """End what is still open, once the application has returned or raised."""
+        if self._open:
+            self._streams.count -= 1
+            self._open = False
+        self._admission.settle(Outcome.IGNORED if error is None else outcome_of(type(error)))
+
+    def _follow(self, message: Message) -> None:
+        kind = message.get("type") if isinstance(message, MutableMapping) else None
+        if kind == "websocket.accept":
+            self._open = True
+            self._streams.count += 1
+            self._admission.settle(Outcome.SUCCESS)
+        elif kind == "websocket.close":
+            self._admission.settle(Outcome.IGNORED)
+
+
+class Prefetch:
+    """Asks for a queued request's next message, so that a client's leaving is seen.
+
+    Made when the call joins the queue; the message, if one comes, is the first that the
+    application then receives. At most one message is held.
+    """
+
+    __slots__ = ("_receive", "_task")
+
+    _receive: Receive
+    _task: asyncio.Task[Message] | None
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.ensure_future(_first(receive))
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the client is known to have left."""
+        task = self._task
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return False
+        return task.result().get("type") in ("http.disconnect", "websocket.disconnect")
+
+    async def receive(self) -> Message:
+        """Return the next message, the prefetched one first."""
+        task = self._task
+        if task is None:
+            return await self._receive()
+        # Shielded, for an application may give up one call of receive() and make another.
+        message = await asyncio.shield(task)
+        self._task = None
+        return message
+
+    def close(self) -> None:
+        """Stop asking."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+
+async def _first(receive: Receive) -> Message:
+    return await receive()

@@ -1,0 +1,25 @@
+"""How a thread waits for its place in the admission queue."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perfguard.queueing.place import Place
+
+TICK = 0.025
+"""Seconds between two looks at places that have waited too long."""
+
+
+def attach(place: Place) -> None:
+    """Make `place` wakeable; called under the guard's lock."""
+    event = threading.Event()
+    place.signal = event
+    place.wake = event.set
+
+
+def wait(place: Place) -> bool:
+    """Wait for the end of the queueing, one tick at most; say whether it came."""
+    event: threading.Event = place.signal
+    return event.wait(TICK)

@@ -1,0 +1,117 @@
+"""One call's passage through a guard, as a context manager of either colour."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from perfguard.outcome import Call, Outcome
+from perfguard.pipeline import Passage
+from perfguard.queueing.place import Place
+
+
+class Gate(Protocol):
+    """What an admission asks of its guard."""
+
+    def enter(self, admission: Admission) -> None:
+        """Admit on this thread; blocks while the call must wait."""
+
+    def begin(self, admission: Admission) -> Place | None:
+        """Admit on the running event loop; return the place where the call must wait."""
+
+    async def queue(self, admission: Admission, place: Place) -> None:
+        """Wait for the end of the queueing on the running event loop."""
+
+    def settle(self, admission: Admission, outcome: Outcome) -> None:
+        """Take the admission back."""
+
+
+class Admission(Passage):
+    """One call's passage: entered once, settled exactly once.
+
+    Use it as `with guard.admit(call):` on a thread and `async with guard.admit(call):` on
+    an event loop. Leaving the block settles as SUCCESS, as FAILURE after an exception,
+    as DROPPED after a `TimeoutError`, and as IGNORED after a cancellation; call `settle`
+    inside the block to say otherwise. Adapters use `acquire` and `settle` directly.
+
+    An admission belongs to one call. It is not shared between threads or tasks, except
+    that `settle` may be called from any.
+
+    Attributes:
+        queue_time: Seconds from arrival to admission.
+        admission_time: The part of it spent in the admission queue, in seconds.
+        admitted_at: The instant of admission in the guard's clock, `None` before.
+        settled: Whether the outcome has been given.
+    """
+
+    __slots__ = ("_gate", "admission_time", "admitted_at", "queue_time", "settled")
+
+    queue_time: float
+    admission_time: float
+    admitted_at: float | None
+    settled: bool
+    _gate: Gate
+
+    def __init__(self, gate: Gate, call: Call) -> None:
+        self.call = call
+        self.tickets = []
+        self._gate = gate
+        self.queue_time = 0.0
+        self.admission_time = 0.0
+        self.admitted_at = None
+        self.settled = False
+
+    def __repr__(self) -> str:
+        state = "settled" if self.settled else ("new" if self.admitted_at is None else "admitted")
+        return f"<Admission {self.call.key or '*'} {state}, queued {self.queue_time * 1e3:.1f} ms>"
+
+    async def acquire(self) -> None:
+        """Admit on the running event loop.
+
+        Raises:
+            Rejected: A policy refused the call.
+        """
+        place = self._gate.begin(self)
+        if place is not None:
+            await self._gate.queue(self, place)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Say how the call ended; from the second time on it does nothing."""
+        if not self.settled:
+            self.settled = True
+            self._gate.settle(self, outcome)
+
+    def __enter__(self) -> Self:
+        self._gate.enter(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.settle(outcome_of(kind))
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.settle(outcome_of(kind))
+
+
+def outcome_of(kind: type[BaseException] | None) -> Outcome:
+    """Return the outcome of a call that ended with an exception of that type, or none."""
+    if kind is None:
+        return Outcome.SUCCESS
+    if issubclass(kind, TimeoutError):
+        return Outcome.DROPPED
+    if issubclass(kind, Exception):
+        return Outcome.FAILURE
+    return Outcome.IGNORED

@@ -1,0 +1,223 @@
+"""The guard as pure ASGI middleware, for any ASGI application and server."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from perfguard import _arrival
+from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
+from perfguard._http import STATUS, Refusals
+from perfguard.admission import Admission
+from perfguard.context import current_deadline
+from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
+from perfguard.guard import Guard
+from perfguard.outcome import Call, Outcome, Priority, Reason
+from perfguard.queueing.place import Place
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+EXEMPT = ("/healthz", "/livez", "/readyz", "/metrics")
+"""Paths that are never queued or refused: what watches a service must reach it."""
+
+_logger = logging.getLogger("perfguard")
+
+# RFC 6455 leaves 1013 to its registry: "Try Again Later".
+_TRY_AGAIN_LATER = 1013
+
+
+class GuardMiddleware:
+    """Admits requests and WebSocket handshakes through a guard, and refuses with 503.
+
+    Put it outermost, so that it sees requests first: `app = GuardMiddleware(app)`.
+    No argument is needed. It holds no state of any request, and may serve several
+    event loops at once. Wrong arguments raise here, not at the first request.
+
+    Args:
+        app: The ASGI application.
+        guard: What decides; by default a `Guard()` of its own.
+        exempt: Paths that pass untouched.
+        trusted_proxies: Addresses or networks (or `"unix"`) whose `X-Request-Start`
+            header is believed; nobody's by default.
+        key: Maps a scope to the kind of request. Must return few distinct values, such
+            as a route's template; by default every request is of one kind.
+        priority: Maps a scope to the request's priority; by default NORMAL.
+        timeout: Seconds from arrival after which nobody wants the answer; such requests
+            are refused rather than served late. `None` sets no deadline.
+        max_streams: How many streamed responses and WebSockets may be open beside the
+            requests in flight.
+        details: Whether a refusal's body names its reason.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    guard: Guard
+    app: App
+    _exempt: frozenset[str]
+    _proxy_clock: _arrival.ProxyClock
+    _key: Callable[[Scope], str] | None
+    _priority: Callable[[Scope], Priority] | None
+    _timeout: float | None
+    _streams: OpenStreams
+    _refusals: Refusals
+    _logged: bool
+
+    def __init__(
+        self,
+        app: App,
+        guard: Guard | None = None,
+        *,
+        exempt: Iterable[str] = EXEMPT,
+        trusted_proxies: Iterable[str] = (),
+        key: Callable[[Scope], str] | None = None,
+        priority: Callable[[Scope], Priority] | None = None,
+        timeout: float | None = None,
+        max_streams: int = 1000,
+        details: bool = False,
+    ) -> None:
+        _check(app, guard, key=key, priority=priority)
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError("timeout", timeout, "must be a positive number of seconds")
+        if max_streams < 0:
+            raise ConfigurationError("max_streams", max_streams, "must be at least 0")
+        self.app = app
+        self.guard = Guard() if guard is None else guard
+        self._exempt = frozenset(exempt)
+        self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
+        self._key = key
+        self._priority = priority
+        self._timeout = timeout
+        self._streams = OpenStreams(max_streams)
+        self._refusals = Refusals(details=details, random=random.Random())
+        self._logged = False
+
+    def __repr__(self) -> str:
+        return f"<GuardMiddleware {self.guard!r}, {self._streams.count} streams open>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection scope."""
+        kind = scope["type"]
+        if kind not in ("http", "websocket") or self._passes(scope):
+            await self.app(scope, receive, send)
+            return
+        admission = self.guard.admit(self._call(scope, receive))
+        try:
+            prefetch = await self._admit(admission, kind, receive)
+        except Rejected as error:
+            await self._refuse(error, scope, receive, send)
+        except ClientGone:
+            admission.settle(Outcome.IGNORED)
+        else:
+            await self._serve(admission, scope, prefetch or receive, send)
+
+    def _passes(self, scope: Scope) -> bool:
+        return not self.guard.enabled or scope.get("path") in self._exempt
+
+    def _call(self, scope: Scope, receive: Receive) -> Call:
+        try:
+            now = self.guard.now()
+            age = _arrival.kernel_age(_arrival.transport_of(receive))
+            if self._proxy_clock:
+                age = max(age, self._proxy_clock.age(scope, time.time()))
+            return Call(
+                key="" if self._key is None else self._key(scope),
+                priority=Priority.NORMAL if self._priority is None else self._priority(scope),
+                arrival=now - age,
+                deadline=None if self._timeout is None else now - age + self._timeout,
+            )
+        except Exception as error:
+            self._fault("the request's key, priority or arrival", error)
+            return Call()
+
+    async def _admit(self, admission: Admission, kind: str, receive: Receive) -> Prefetch | None:
+        """Wait until the request may be served; return what was read of it meanwhile."""
+        if kind == "websocket" and self._streams.full:
+            raise LimitExceeded(Reason.STREAM_LIMIT)
+        try:
+            place = self.guard.begin(admission)
+        except Rejected:
+            raise
+        except Exception as error:
+            self._fault("admission", error)
+            return None
+        if place is None:
+            return None
+        if kind == "websocket" or _arrival.transport_of(receive) is not None:
+            await self._queue(admission, place, _arrival.transport_of(receive))
+            return None
+        return await self._queue_and_read(admission, place, receive)
+
+    async def _queue(self, admission: Admission, place: Place, transport: Any) -> None:
+        await self.guard.queue(admission, place)
+        if transport is not None and transport.is_closing():
+            raise ClientGone
+
+    async def _queue_and_read(self, admission: Admission, place: Place, receive: Receive) -> Prefetch:
+        """Wait; where the server hides its transport, only a read tells that the client left."""
+        prefetch = Prefetch(receive)
+        try:
+            await self.guard.queue(admission, place)
+            if prefetch.disconnected:
+                raise ClientGone
+        except BaseException:
+            prefetch.close()
+            raise
+        return prefetch
+
+    async def _serve(self, admission: Admission, scope: Scope, source: Receive | Prefetch, send: Send) -> None:
+        follow = Exchange if scope["type"] == "http" else Handshake
+        exchange = follow(admission, send, self._streams)
+        receive = source.receive if isinstance(source, Prefetch) else source
+        deadline = admission.call.deadline
+        token = None if deadline is None else current_deadline.set(deadline)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except BaseException as error:
+            exchange.close(error)
+            raise
+        else:
+            exchange.close(None)
+        finally:
+            if token is not None:
+                current_deadline.reset(token)
+            if isinstance(source, Prefetch):
+                source.close()
+
+    async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, body = self._refusals.render(error, scope.get("headers") or [])
+        kind = "http.response"
+        if scope["type"] == "websocket":
+            await receive()
+            if "websocket.http.response" not in (scope.get("extensions") or {}):
+                await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+                return
+            kind = "websocket.http.response"
+        await send({"type": f"{kind}.start", "status": STATUS, "headers": headers})
+        await send({"type": f"{kind}.body", "body": body})
+
+    def _fault(self, where: str, error: Exception) -> None:
+        if not self._logged:
+            self._logged = True
+            _logger.error("unexpected error in %s; the request goes on", where, exc_info=error)
+
+
+class ClientGone(Exception):
+    """The client left while its request was queued; there is nobody to answer."""
+
+
+def _check(app: object, guard: object, **functions: object) -> None:
+    if not callable(app):
+        raise ConfigurationError("app", app, "must be an ASGI application")
+    if guard is not None and not isinstance(guard, Guard):
+        raise ConfigurationError("guard", guard, "must be a Guard or None")
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigurationError(name, function, "must be callable, or None")

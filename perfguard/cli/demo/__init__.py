@@ -1,0 +1,1 @@
+"""The demonstration: one service, without and with the guard, at rising load."""

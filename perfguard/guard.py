@@ -1,0 +1,382 @@
+"""A pipeline made shareable: one lock, one clock, and listeners."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from perfguard._notifier import Notifier
+from perfguard._waiters import threads
+from perfguard.admission import Admission
+from perfguard.clock import Clock, monotonic
+from perfguard.errors import ConfigurationError, Rejected
+from perfguard.events import Event, Listener
+from perfguard.limits.limiter import Limiter
+from perfguard.outcome import Call, Outcome, Reason
+from perfguard.pipeline import Pipeline
+from perfguard.policy import Policy
+from perfguard.queueing.place import Place
+from perfguard.snapshot import GuardSnapshot, combined
+
+if TYPE_CHECKING:
+    from perfguard._waiters.tasks import Lane, Lanes
+
+_ANY = Call()
+
+
+class Guard:
+    """Protects whatever runs inside its admissions; shared by threads and event loops.
+
+    Every decision is taken under one lock that is never held across a wait. An
+    unexpected error inside a policy is logged once per kind and the call goes on
+    unguarded; a listener that raises is logged once and otherwise ignored.
+
+    Args:
+        policies: Outermost first; `Limiter()` if none are given. They belong to this guard.
+        name: What events and snapshots call it.
+        listeners: Receive every event, outside the lock.
+        clock: Returns seconds, monotonic.
+        dry_run: Decide and report, but refuse nothing and queue nothing. `None` reads
+            `PERFGUARD_DRY_RUN` from the environment.
+        enabled: `False` lets every call pass untouched. `None` reads `PERFGUARD_ENABLED`
+            from the environment; on by default.
+
+    Raises:
+        ConfigurationError: A policy, a listener or a variable is not what it should be.
+    """
+
+    name: str
+    enabled: bool
+    dry_run: bool
+    _pipeline: Pipeline
+    _notifier: Notifier
+    _clock: Clock
+    _lock: threading.Lock
+    _lanes: Lanes | None
+    _admitted: int
+    _refused: Counter[Reason]
+    _settled: Counter[Outcome]
+
+    def __init__(
+        self,
+        *policies: Policy,
+        name: str = "guard",
+        listeners: Iterable[Listener] = (),
+        clock: Clock = monotonic,
+        dry_run: bool | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        self.name = name
+        self.dry_run = _switch("PERFGUARD_DRY_RUN", default=False) if dry_run is None else dry_run
+        self.enabled = _switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
+        self._pipeline = Pipeline(*(policies or (Limiter(),)))
+        self._notifier = Notifier(name, listeners)
+        self._clock = clock
+        self._admitted = 0
+        self._refused = Counter()
+        self._settled = Counter()
+        self._start_afresh()
+        self._start_afresh_in_children()
+
+    def __repr__(self) -> str:
+        mode = "" if self.enabled else " off"
+        mode += " dry run" if self.dry_run else ""
+        return f"<Guard {self.name}{mode} {self._pipeline!r}>"
+
+    def admit(self, call: Call = _ANY) -> Admission:
+        """Return the passage of one call, to be entered with `with` or `async with`.
+
+        Entering raises `Rejected` if a policy refuses the call.
+        """
+        return Admission(self, call)
+
+    def now(self) -> float:
+        """Return the instant in this guard's clock, in seconds."""
+        return self._clock()
+
+    def snapshot(self) -> GuardSnapshot:
+        """Return the state at this instant; safe from any thread."""
+        with self._lock:
+            line = self._pipeline.queueing
+            return combined(
+                () if line is None else line.snapshots(self._clock()),
+                name=self.name,
+                enabled=self.enabled,
+                dry_run=self.dry_run,
+                admitted=self._admitted,
+                refused=dict(self._refused),
+                settled=dict(self._settled),
+            )
+
+    def enter(self, admission: Admission) -> None:
+        """Admit on this thread; blocks while the call must wait.
+
+        Raises:
+            Rejected: A policy refused the call.
+        """
+        place = self._start(admission, None)
+        if place is None:
+            return
+        try:
+            while not threads.wait(place):
+                self._expire()
+        except BaseException:
+            self._withdraw(admission, place)
+            raise
+        _resume(admission, place)
+
+    def begin(self, admission: Admission) -> Place | None:
+        """Admit on the running event loop; return the place where the call must wait.
+
+        Raises:
+            Rejected: A policy refused the call.
+        """
+        return self._start(admission, self._lane())
+
+    async def queue(self, admission: Admission, place: Place) -> None:
+        """Wait for the end of the queueing on the running event loop.
+
+        Raises:
+            Rejected: The call waited too long, or gave way to one of higher priority.
+        """
+        try:
+            await place.signal
+        except BaseException:
+            self._withdraw(admission, place)
+            raise
+        _resume(admission, place)
+
+    def settle(self, admission: Admission, outcome: Outcome) -> None:
+        """Take an admission back; called by the admission, once."""
+        if admission.admitted_at is None:
+            return
+        events: list[Event] = []
+        with self._lock:
+            now = self._clock()
+            self._settled[outcome] += 1
+            self._give_back(admission, outcome, now)
+            ended = self._handed_over(now)
+            if self._notifier:
+                events.append(self._notifier.settled(admission, outcome, now))
+                self._report(events, ended, now)
+        self._finish(ended, events)
+
+    def _start(self, admission: Admission, lane: Lane | None) -> Place | None:
+        """Decide on a new call: raise, let it start, or return its place."""
+        place: Place | None = None
+        refusal: Rejected | None = None
+        events: list[Event] = []
+        with self._lock:
+            now = self._clock()
+            try:
+                place = self._decided(admission, now, lane, events)
+            except Rejected as error:
+                refusal = error
+                self._refused[error.reason] += 1
+            if place is None and refusal is None:
+                self._admit_at(admission, now, lane)
+            ended = self._released(now)
+            if self._notifier:
+                events += self._opening(admission, place, refusal, now)
+                self._report(events, ended, now)
+        if ended or events:
+            self._finish(ended, events)
+        if refusal is not None:
+            admission.settled = True
+            raise refusal
+        return place
+
+    def _decided(self, admission: Admission, now: float, lane: Lane | None, events: list[Event]) -> Place | None:
+        if not self.enabled:
+            return None
+        try:
+            if self.dry_run:
+                self._rehearse(admission, now, events)
+                return None
+            hold = lane is not None and lane.holds(now)
+            place = self._pipeline.admit(admission, now, hold=hold)
+            if place is not None:
+                (threads if lane is None else lane).attach(place)
+        except Rejected:
+            raise
+        except Exception as error:
+            self._notifier.fault("admit", error)
+            return None
+        return place
+
+    def _rehearse(self, admission: Admission, now: float, events: list[Event]) -> None:
+        refusal = self._pipeline.rehearse(admission, now)
+        if refusal is not None:
+            self._refused[refusal.reason] += 1
+            if self._notifier:
+                refused = self._notifier.refused(admission.call, refusal, now, enforced=False)
+                events.append(refused)
+
+    def _opening(self, admission: Admission, place: Place | None, refusal: Rejected | None, now: float) -> list[Event]:
+        if refusal is not None:
+            return [self._notifier.refused(admission.call, refusal, now)]
+        return [self._notifier.admitted(admission, now)] if place is None else []
+
+    def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
+        """Add what became of the places whose wait ended, and what policies changed."""
+        for place in ended:
+            if place.error is None:
+                events.append(self._notifier.admitted(place.passage, now))
+            else:
+                events.append(self._notifier.refused(place.call, place.error, now))
+        line = self._pipeline.queueing
+        if line is not None:
+            events += line.notices(self.name, now)
+
+    def _finish(self, ended: list[Place], events: list[Event]) -> None:
+        """Wake and notify, outside the lock."""
+        for place in ended:
+            if place.wake is not None:
+                place.wake()
+        if events:
+            self._notifier.emit(events)
+
+    def _admit_at(self, admission: Admission, now: float, lane: Lane | None = None) -> None:
+        self._admitted += 1
+        admission.admitted_at = now
+        arrival = admission.call.arrival
+        if arrival is not None and arrival < now:
+            admission.queue_time = now - arrival
+        if lane is not None:
+            lane.started(now)
+
+    def _withdraw(self, admission: Admission, place: Place) -> None:
+        """Give back whatever a call holds whose caller stopped waiting."""
+        admission.settled = True
+        with self._lock:
+            now = self._clock()
+            line = self._pipeline.queueing
+            if place.waiting and line is not None:
+                line.withdraw(place, now)
+            self._give_back(admission, Outcome.IGNORED, now)
+            ended = self._handed_over(now)
+            events: list[Event] = []
+            if self._notifier:
+                self._report(events, ended, now)
+        self._finish(ended, events)
+
+    def _give_back(self, admission: Admission, outcome: Outcome, now: float) -> None:
+        try:
+            self._pipeline.settle(admission, outcome, now)
+        except Exception as error:
+            self._notifier.fault("settle", error)
+
+    def _expire(self) -> bool:
+        """Refuse the places that have waited too long; say whether any still wait."""
+        line = self._pipeline.queueing
+        if line is None:
+            return False
+        events: list[Event] = []
+        with self._lock:
+            now = self._clock()
+            line.expire(now)
+            ended = self._released(now) + self._handed_over(now)
+            left = len(line) > 0
+            if self._notifier:
+                self._report(events, ended, now)
+        self._finish(ended, events)
+        return left
+
+    def _dispatch(self, lane: Lane, budget: int) -> int:
+        """Start at most `budget` waiting calls of a lane; return how many started."""
+        with self._lock:
+            now = self._clock()
+            ended = self._handed_over(now, lane, budget)
+            events: list[Event] = []
+            if self._notifier:
+                self._report(events, ended, now)
+        self._finish(ended, events)
+        return sum(1 for place in ended if place.lane is lane and place.error is None)
+
+    def _handed_over(self, now: float, lane: Lane | None = None, budget: int = 0) -> list[Place]:
+        """Start what may start; return the places whose wait ended.
+
+        A task's place is started by its own lane alone, and only within the budget.
+        """
+        line = self._pipeline.queueing
+        if line is None or not len(line):
+            return []
+        granted: list[Place] = []
+        while (place := line.head(now)) is not None:
+            if place.lane is not None and (place.lane is not lane or budget <= 0):
+                if place.lane is not lane:
+                    place.lane.poke()
+                break
+            budget -= place.lane is not None
+            granted.append(place)
+            self._grant(place, now)
+        return granted + self._released(now)
+
+    def _grant(self, place: Place, now: float) -> None:
+        try:
+            self._pipeline.grant(place, now)
+        except Exception as error:
+            self._notifier.fault("grant", error)
+        if place.error is None:
+            place.passage.admission_time = now - place.queued_at
+            self._admit_at(place.passage, now)
+        else:
+            self._refused[place.error.reason] += 1
+
+    def _released(self, now: float) -> list[Place]:
+        """Return the places that were refused while they waited."""
+        line = self._pipeline.queueing
+        places = [] if line is None else line.released()
+        for place in places:
+            self._give_back(place.passage, Outcome.IGNORED, now)
+            if place.error is not None:
+                self._refused[place.error.reason] += 1
+        return places
+
+    def _lane(self) -> Lane | None:
+        if self.dry_run or not self.enabled:
+            return None
+        if self._lanes is None:
+            # asyncio is loaded at the first use on an event loop: services on threads do
+            # without it, and `import perfguard` stays cheap.
+            from perfguard._waiters.tasks import Lanes
+
+            self._lanes = Lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
+        return self._lanes.current()
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._lanes = None
+
+    def _start_afresh_in_children(self) -> None:
+        """Give each forked child a lock that nobody holds, without keeping the guard alive."""
+        start_afresh = weakref.WeakMethod(self._start_afresh)
+
+        def in_child() -> None:
+            survivor = start_afresh()
+            if survivor is not None:
+                survivor()
+
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=in_child)
+
+
+def _resume(admission: Admission, place: Place) -> None:
+    if place.error is not None:
+        admission.settled = True
+        raise place.error
+
+
+def _switch(variable: str, *, default: bool) -> bool:
+    text = os.environ.get(variable, "").strip().lower()
+    if text in ("", "default"):
+        return default
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ConfigurationError(variable, text, "must be 1 or 0 in the environment")

@@ -1,0 +1,166 @@
+"""One limiter for each kind of call, so that a saturated one does not shed its neighbours."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from perfguard.errors import ConfigurationError, Rejected
+from perfguard.limits.limiter import Limiter, LimiterSnapshot, Ticket
+from perfguard.outcome import Call, Outcome
+from perfguard.policy import Notice
+from perfguard.queueing.place import Place
+
+OTHER = "_OTHER"
+"""The key that all calls share for which there is no room of their own."""
+
+
+class KeyedLimiter:
+    """A limiter per key; free permits go round the keys that have calls waiting.
+
+    At most `max_keys` limiters exist, since a key may come from a client. When there is
+    no room the least recently used idle one is dropped; if none is idle, the newcomer
+    shares the limiter of the key `_OTHER`.
+
+    Pure and unsynchronised: the guard's lock owns it.
+
+    Args:
+        make: Makes the limiter of a key; by default `Limiter(key=key)`.
+        max_keys: The number of keys that have a limiter of their own.
+
+    Raises:
+        ConfigurationError: `max_keys` is less than 1.
+    """
+
+    __slots__ = ("_limiters", "_make", "_released", "_touched", "_waiting", "max_keys")
+
+    max_keys: int
+    _make: Callable[[str], Limiter]
+    _limiters: OrderedDict[str, Limiter]
+    _waiting: OrderedDict[str, Limiter]
+    _released: list[Place]
+    _touched: dict[str, Limiter]
+
+    def __init__(self, make: Callable[[str], Limiter] | None = None, *, max_keys: int = 100) -> None:
+        if max_keys < 1:
+            raise ConfigurationError("max_keys", max_keys, "must be at least 1")
+        self.max_keys = max_keys
+        self._make = _default if make is None else make
+        self._limiters = OrderedDict()
+        self._waiting = OrderedDict()
+        self._released = []
+        self._touched = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __repr__(self) -> str:
+        return f"<KeyedLimiter {len(self._limiters)}/{self.max_keys} keys, {len(self)} queued>"
+
+    def admit(self, call: Call, now: float) -> Ticket | Place:
+        """Return a ticket, or a place in the queue of the call's key.
+
+        Raises:
+            LimitExceeded: The call can neither start nor wait.
+        """
+        limiter = self._of(call.key)
+        ticket = limiter.admit(call, now)
+        if type(ticket) is Place:
+            self._waiting.setdefault(limiter.key, limiter)
+        return ticket
+
+    def enqueue(self, call: Call, now: float) -> Place:
+        """Return a place in the queue of the call's key though a permit may be free.
+
+        Raises:
+            LimitExceeded: The call cannot wait.
+        """
+        limiter = self._of(call.key)
+        place = limiter.enqueue(call, now)
+        self._waiting.setdefault(limiter.key, limiter)
+        return place
+
+    def force(self, call: Call, now: float) -> Ticket:
+        """Return a ticket whatever the limit says."""
+        return self._of(call.key).force(call, now)
+
+    def verdict(self, call: Call, now: float) -> Rejected | None:
+        """Return the refusal that enforcing would raise for the call's key, or `None`."""
+        return self._of(call.key).verdict(call, now)
+
+    def head(self, now: float) -> Place | None:
+        """Return the next place of the key whose turn it is, or `None`."""
+        for limiter in list(self._waiting.values()):
+            place = limiter.head(now)
+            if place is not None:
+                return place
+            if not len(limiter):
+                self._released += limiter.released()
+                del self._waiting[limiter.key]
+        return None
+
+    def grant(self, place: Place, now: float) -> None:
+        """Start the call of that place; its key goes to the end of the round."""
+        limiter = place.limiter
+        limiter.grant(place, now)
+        self._touched[limiter.key] = limiter
+        self._waiting.move_to_end(limiter.key)
+
+    def withdraw(self, place: Place, now: float) -> None:
+        """Give a place back whose caller no longer waits."""
+        place.limiter.withdraw(place, now)
+
+    def expire(self, now: float) -> None:
+        """Refuse the places that have waited too long, whatever their key."""
+        for limiter in self._waiting.values():
+            limiter.expire(now)
+
+    def settle(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        """Take the ticket back and let the limit of its key learn."""
+        limiter = ticket.limiter
+        limiter.settle(ticket, outcome, now)
+        self._touched[limiter.key] = limiter
+
+    def released(self) -> list[Place]:
+        """Return, once, the places that were refused while they waited."""
+        places, self._released = self._released, []
+        for limiter in self._waiting.values():
+            places += limiter.released()
+        return places
+
+    def notices(self, guard: str, now: float) -> list[Notice]:
+        """Return, once, what changed, under the guard's name."""
+        touched, self._touched = self._touched, {}
+        return [each for limiter in touched.values() for each in limiter.notices(guard, now)]
+
+    def snapshots(self, now: float) -> list[LimiterSnapshot]:
+        """Return the live state of each key, least recently used first."""
+        return [each for limiter in self._limiters.values() for each in limiter.snapshots(now)]
+
+    def _of(self, key: str) -> Limiter:
+        limiter = self._limiters.get(key)
+        if limiter is None:
+            limiter = self._added(key)
+        else:
+            self._limiters.move_to_end(key)
+        self._touched[limiter.key] = limiter
+        return limiter
+
+    def _added(self, key: str) -> Limiter:
+        if key != OTHER and len(self._limiters) >= self.max_keys and not self._dropped_one():
+            return self._of(OTHER)
+        limiter = self._limiters[key] = self._make(key)
+        limiter.key = key
+        return limiter
+
+    def _dropped_one(self) -> bool:
+        for key, limiter in self._limiters.items():
+            if not limiter.in_flight and not len(limiter):
+                del self._limiters[key]
+                self._touched.pop(key, None)
+                return True
+        return False
+
+
+def _default(key: str) -> Limiter:
+    return Limiter(key=key)

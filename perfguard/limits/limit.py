@@ -1,0 +1,68 @@
+"""What every limit is: an algorithm that turns samples into a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class LimitReason(StrEnum):
+    """Why a limit moved."""
+
+    GROWTH = "growth"
+    """The limit was reached and nothing spoke against more."""
+    QUEUE_GROWTH = "queue_growth"
+    """Calls wait behind the limit: more concurrency buys waiting alone."""
+    DROPPED = "dropped"
+    """Calls ran into overload or a deadline downstream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One call that ended.
+
+    Attributes:
+        now: The instant at which it ended, in seconds, monotonic.
+        service_time: Seconds from its start to its end; queue time is not in it.
+        in_flight: Calls in flight when it started, itself included.
+        dropped: Whether it ran into overload or a deadline downstream: its time is
+            censored, not a latency.
+        wait: The part of the service time that was measured as waiting inside this
+            process, in seconds; 0 where nothing measures it.
+    """
+
+    now: float
+    service_time: float
+    in_flight: int
+    dropped: bool = False
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChange:
+    """A limit that moved.
+
+    Attributes:
+        old: The limit before, in calls in flight.
+        new: The limit after.
+        reason: Why.
+    """
+
+    old: int
+    new: int
+    reason: LimitReason
+
+
+class Limit(Protocol):
+    """An algorithm that turns samples into a concurrency limit.
+
+    Pure and unsynchronised: the guard's lock owns it.
+    """
+
+    @property
+    def value(self) -> int:
+        """The concurrency limit: calls in flight, at least 1."""
+
+    def observe(self, sample: Sample) -> LimitChange | None:
+        """Learn from a call that ended; return the change, if the limit moved."""

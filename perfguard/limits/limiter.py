@@ -1,0 +1,227 @@
+"""What enforces a limit: counts calls in flight and queues or refuses the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perfguard.errors import LimitExceeded, Rejected
+from perfguard.events import LimitChanged, StateChanged
+from perfguard.limits.limit import Limit, LimitChange, Sample
+from perfguard.limits.littles_law import LittlesLawLimit
+from perfguard.outcome import Backpressure, Call, Outcome
+from perfguard.policy import Notice
+from perfguard.queueing.place import Place
+from perfguard.queueing.queue import AdmissionQueue
+from perfguard.stats.profile import ThroughputProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterSnapshot:
+    """A limiter at one instant.
+
+    Attributes:
+        key: The kind of call that it limits.
+        limit: The concurrency limit.
+        in_flight: Calls in flight.
+        queued: Calls that wait.
+        state: The backpressure state of the admission queue.
+        departure_rate: Calls per second that leave a standing queue; `None` if never seen.
+        predicted_wait: Seconds that a newcomer would wait, by Little's law.
+        advised_limit: After a dry run, the fixed limit that would have done best.
+    """
+
+    key: str
+    limit: int
+    in_flight: int
+    queued: int
+    state: Backpressure
+    departure_rate: float | None
+    predicted_wait: float
+    advised_limit: int | None
+
+
+class Ticket:
+    """One call in flight.
+
+    Attributes:
+        limiter: Where it counts.
+        started_at: When the call started, in seconds.
+        in_flight: Calls in flight when it started, itself included.
+        wait: Seconds of its service that were measured as waiting inside the process.
+    """
+
+    __slots__ = ("in_flight", "limiter", "started_at", "wait")
+
+    limiter: Limiter
+    started_at: float
+    in_flight: int
+    wait: float
+
+    def __init__(self, limiter: Limiter, started_at: float, in_flight: int) -> None:
+        self.limiter = limiter
+        self.started_at = started_at
+        self.in_flight = in_flight
+        self.wait = 0.0
+
+
+class Limiter:
+    """Lets at most `limit.value` calls run at a time; more wait in the admission queue.
+
+    Pure and unsynchronised: the guard's lock owns it. A limiter, its limit and its queue
+    belong to one guard.
+
+    Args:
+        limit: The algorithm that sets the number; `LittlesLawLimit()` if `None`.
+        queue: Where calls wait; `AdmissionQueue()` if `None`.
+        key: The kind of call that it limits, for events and snapshots.
+    """
+
+    __slots__ = ("_changes", "_state", "in_flight", "key", "limit", "profile", "queue")
+
+    limit: Limit
+    queue: AdmissionQueue
+    key: str
+    in_flight: int
+    profile: ThroughputProfile | None
+    _changes: list[LimitChange]
+    _state: Backpressure
+
+    def __init__(self, limit: Limit | None = None, queue: AdmissionQueue | None = None, *, key: str = "") -> None:
+        self.limit = LittlesLawLimit() if limit is None else limit
+        self.queue = AdmissionQueue() if queue is None else queue
+        self.key = key
+        self.in_flight = 0
+        self.profile = None
+        self._changes = []
+        self._state = Backpressure.NORMAL
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+    def __repr__(self) -> str:
+        key = f" {self.key!r}" if self.key else ""
+        return (
+            f"<Limiter{key} {self.in_flight}/{self.limit.value} in flight, "
+            f"{len(self.queue)} queued, {self.queue.state}>"
+        )
+
+    def admit(self, call: Call, now: float) -> Ticket | Place:
+        """Return a ticket, or a place in the queue.
+
+        Raises:
+            LimitExceeded: The call can neither start nor wait.
+        """
+        if self.in_flight < self.limit.value and not len(self.queue):
+            return self.force(call, now)
+        return self.enqueue(call, now)
+
+    def enqueue(self, call: Call, now: float) -> Place:
+        """Return a place in the queue though a permit may be free.
+
+        Raises:
+            LimitExceeded: The call cannot wait.
+        """
+        place = self.queue.offer(call, now)
+        place.limiter = self
+        return place
+
+    def force(self, call: Call, now: float) -> Ticket:
+        """Return a ticket whatever the limit says."""
+        if self.profile is not None:
+            self.profile.spent(self.in_flight, now)
+        self.in_flight += 1
+        return Ticket(self, now, self.in_flight)
+
+    def head(self, now: float) -> Place | None:
+        """Return the place that may start now, or `None`."""
+        if self.in_flight < self.limit.value and len(self.queue):
+            return self.queue.head(now)
+        return None
+
+    def grant(self, place: Place, now: float) -> None:
+        """Start the call of that place."""
+        self.queue.take(place, now)
+        place.ticket = self.force(place.call, now)
+
+    def withdraw(self, place: Place, now: float) -> None:
+        """Give a place back whose caller no longer waits."""
+        self.queue.withdraw(place)
+
+    def expire(self, now: float) -> None:
+        """Refuse the places that have waited too long."""
+        self.queue.expire(now)
+
+    def settle(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        """Take the ticket back and let the limit learn."""
+        if self.profile is not None:
+            self._profiled(now)
+        self.in_flight -= 1
+        dropped = outcome is Outcome.DROPPED
+        if not dropped and outcome is not Outcome.SUCCESS:
+            return
+        change = self.limit.observe(
+            Sample(
+                now=now,
+                service_time=now - ticket.started_at,
+                in_flight=ticket.in_flight,
+                dropped=dropped,
+                wait=ticket.wait,
+            )
+        )
+        if change is not None:
+            self._changes.append(change)
+
+    def verdict(self, call: Call, now: float) -> Rejected | None:
+        """Return the refusal that enforcing would raise now, or `None`.
+
+        In a dry run nobody waits, so the calls in flight over the limit stand for the queue.
+        """
+        if self.profile is None:
+            self.profile = ThroughputProfile(now)
+        length = self.in_flight - self.limit.value
+        if length < 0:
+            return None
+        self.queue.watch(now if call.arrival is None else call.arrival, now, length)
+        reason = self.queue.verdict(call, now, length)
+        if reason is None:
+            return None
+        return LimitExceeded(reason, self.queue.refuse(now))
+
+    def released(self) -> list[Place]:
+        """Return, once, the places that were refused while they waited."""
+        if not self.queue.released:
+            return []
+        places, self.queue.released = self.queue.released, []
+        return places
+
+    def notices(self, guard: str, now: float) -> list[Notice]:
+        """Return, once, what changed, under the guard's name."""
+        notices: list[Notice] = [
+            LimitChanged(guard=guard, key=self.key, now=now, old=each.old, new=each.new, reason=each.reason)
+            for each in self._changes
+        ]
+        self._changes.clear()
+        if self.queue.state is not self._state:
+            old, self._state = self._state, self.queue.state
+            notices.append(StateChanged(guard=guard, key=self.key, now=now, old=old, new=self._state))
+        return notices
+
+    def snapshots(self, now: float) -> list[LimiterSnapshot]:
+        """Return the live state, as one record in a list."""
+        return [
+            LimiterSnapshot(
+                key=self.key,
+                limit=self.limit.value,
+                in_flight=self.in_flight,
+                queued=len(self.queue),
+                state=self.queue.state,
+                departure_rate=self.queue.departure_rate(now),
+                predicted_wait=self.queue.predicted_wait(now),
+                advised_limit=None if self.profile is None else self.profile.best_limit(),
+            )
+        ]
+
+    def _profiled(self, now: float) -> None:
+        if self.profile is not None:
+            self.profile.completed(self.in_flight, now)
+        self.queue.depart(now, backlog=self.in_flight > self.limit.value)

@@ -1,0 +1,77 @@
+"""The shared words: what a call is, how it ended, and why it was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, StrEnum
+
+
+class Outcome(Enum):
+    """How an admitted call ended, and with that what policies may learn from it."""
+
+    SUCCESS = "success"
+    """The call did its work: its latency is a sample."""
+    FAILURE = "failure"
+    """The call failed by itself (an exception, a 5xx): its latency says nothing about load."""
+    DROPPED = "dropped"
+    """The call ran into overload or a deadline downstream: a censored sample."""
+    IGNORED = "ignored"
+    """Nothing to learn: the client left, the response is a stream, a health check."""
+
+
+class Priority(IntEnum):
+    """The importance of a call; the lower the number, the later it is shed."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+    BACKGROUND = 4
+
+
+class Reason(StrEnum):
+    """Why a call was refused."""
+
+    QUEUE_FULL = "queue_full"
+    """The admission queue holds as many calls as it may."""
+    PREDICTED_WAIT = "predicted_wait"
+    """By Little's law the wait in the queue would be longer than allowed."""
+    DEADLINE = "deadline"
+    """The call's own deadline has passed, or would pass in the queue."""
+    QUEUE_TIME = "queue_time"
+    """The call has stood longer than allowed, in the queue or in the kernel."""
+    EVICTED = "evicted"
+    """A call of higher priority took its place in the full queue."""
+    STREAM_LIMIT = "stream_limit"
+    """As many streams and WebSockets are open as may be."""
+
+
+class Backpressure(StrEnum):
+    """The state of an admission queue."""
+
+    NORMAL = "normal"
+    """Calls start at once, or wait less than the target queue time."""
+    PUSHBACK = "pushback"
+    """A queue stands, but for less than an interval: a burst, so far."""
+    SHEDDING = "shedding"
+    """The queue has stood for an interval: what does not fit the target is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a policy may know of a call before it starts.
+
+    Attributes:
+        key: The kind of work, such as a route's template; never a raw path,
+            since limits and statistics are kept by key.
+        priority: How important the call is.
+        arrival: The instant at which the call reached this host, in seconds of the
+            guard's clock; `None` means "now".
+        deadline: The instant after which nobody wants the answer, in seconds of the
+            guard's clock; `None` means that there is none.
+    """
+
+    key: str = ""
+    priority: Priority = Priority.NORMAL
+    arrival: float | None = None
+    deadline: float | None = None

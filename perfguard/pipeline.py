@@ -1,0 +1,124 @@
+"""Policies in order, outermost first: how a call passes them, and how it comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perfguard.errors import ConfigurationError, Rejected
+from perfguard.outcome import Call, Outcome
+from perfguard.policy import Policy, QueueingPolicy
+from perfguard.queueing.place import Place
+
+
+class Passage:
+    """One call's way through a pipeline.
+
+    Attributes:
+        call: What passes.
+        tickets: What the policies passed so far gave, outermost first.
+    """
+
+    __slots__ = ("call", "tickets")
+
+    call: Call
+    tickets: list[Any]
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.tickets = []
+
+
+class Pipeline:
+    """An ordered tuple of policies, outermost first.
+
+    Pure and unsynchronised: the guard's lock owns it.
+
+    Args:
+        policies: The policies; at most one of them may queue.
+
+    Raises:
+        ConfigurationError: Something is not a policy, or two of them queue.
+    """
+
+    __slots__ = ("policies", "queueing")
+
+    policies: tuple[Policy, ...]
+    queueing: QueueingPolicy | None
+
+    def __init__(self, *policies: Policy) -> None:
+        for policy in policies:
+            if not isinstance(policy, Policy):
+                raise ConfigurationError("policies", policy, "must each have admit() and settle()")
+        queueing = [policy for policy in policies if isinstance(policy, QueueingPolicy)]
+        if len(queueing) > 1:
+            raise ConfigurationError("policies", policies, "may hold one limiter, not more")
+        self.policies = policies
+        self.queueing = queueing[0] if queueing else None
+
+    def __repr__(self) -> str:
+        return f"[{' | '.join(map(repr, self.policies))}]"
+
+    def admit(self, passage: Passage, now: float, *, hold: bool = False) -> Place | None:
+        """Pass the policies that are left; return a place where the call must wait.
+
+        Args:
+            passage: The call's way; gains a ticket per policy passed.
+            now: The instant, in seconds.
+            hold: Queue the call even where it could start.
+
+        Raises:
+            Rejected: A policy refused; those already passed are settled as IGNORED.
+        """
+        try:
+            for policy in self.policies[len(passage.tickets) :]:
+                if hold and policy is self.queueing:
+                    ticket = self.queueing.enqueue(passage.call, now)
+                else:
+                    ticket = policy.admit(passage.call, now)
+                if type(ticket) is Place:
+                    ticket.passage = passage
+                    return ticket
+                passage.tickets.append(ticket)
+        except BaseException:
+            self.settle(passage, Outcome.IGNORED, now)
+            raise
+        return None
+
+    def grant(self, place: Place, now: float) -> None:
+        """Start the call of a place that may start, or refuse it further in."""
+        if self.queueing is None:
+            return
+        self.queueing.grant(place, now)
+        passage: Passage = place.passage
+        passage.tickets.append(place.ticket)
+        try:
+            self.admit(passage, now)
+        except Rejected as error:
+            place.error = error
+
+    def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
+        """Give every ticket back, innermost first."""
+        tickets, passage.tickets = passage.tickets, []
+        for position in range(len(tickets) - 1, -1, -1):
+            if tickets[position] is not _REFUSED:
+                self.policies[position].settle(tickets[position], outcome, now)
+
+    def rehearse(self, passage: Passage, now: float) -> Rejected | None:
+        """Pass every policy though one may refuse; return the first refusal (dry run)."""
+        refusal: Rejected | None = None
+        for policy in self.policies:
+            ticket: Any = _REFUSED
+            try:
+                if policy is self.queueing:
+                    verdict = self.queueing.verdict(passage.call, now)
+                    refusal = refusal or verdict
+                    ticket = self.queueing.force(passage.call, now)
+                else:
+                    ticket = policy.admit(passage.call, now)
+            except Rejected as error:
+                refusal = refusal or error
+            passage.tickets.append(ticket)
+        return refusal
+
+
+_REFUSED = object()

@@ -1,0 +1,67 @@
+"""The protocols that a guard's policies follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from perfguard.errors import Rejected
+from perfguard.events import LimitChanged, StateChanged
+from perfguard.outcome import Call, Outcome
+from perfguard.queueing.place import Place
+
+Notice = LimitChanged | StateChanged
+"""What a policy has to tell, apart from its decisions."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Decides whether a call may start, and learns from how it ended.
+
+    Both methods are arithmetic on their arguments: no clock, no lock, no waiting. The
+    guard calls them under its lock and passes the instant in, in seconds.
+    """
+
+    def admit(self, call: Call, now: float) -> Any:
+        """Return a ticket for the call, or raise `Rejected`."""
+
+    def settle(self, ticket: Any, outcome: Outcome, now: float) -> None:
+        """Take the ticket back and learn from the outcome; called once per ticket."""
+
+
+@runtime_checkable
+class QueueingPolicy(Policy, Protocol):
+    """A policy at which calls may wait; a pipeline holds at most one."""
+
+    def enqueue(self, call: Call, now: float) -> Place:
+        """Return a place in the queue though the call could start; may raise `Rejected`."""
+
+    def head(self, now: float) -> Place | None:
+        """Return the place that may start now, or `None`."""
+
+    def grant(self, place: Place, now: float) -> None:
+        """Start the call of that place: set its ticket."""
+
+    def withdraw(self, place: Place, now: float) -> None:
+        """Give a place back whose caller no longer waits."""
+
+    def expire(self, now: float) -> None:
+        """Refuse the places that have waited too long."""
+
+    def released(self) -> list[Place]:
+        """Return, once, the places that were refused while they waited."""
+
+    def force(self, call: Call, now: float) -> Any:
+        """Return a ticket whatever the limit says (for a dry run)."""
+
+    def verdict(self, call: Call, now: float) -> Rejected | None:
+        """Return the refusal that enforcing would raise now, `None` if none (for a dry run)."""
+
+    def notices(self, guard: str, now: float) -> list[Notice]:
+        """Return, once, what changed, under the guard's name."""
+
+    def snapshots(self, now: float) -> Sequence[Any]:
+        """Return the live state of each limiter, as frozen records."""
+
+    def __len__(self) -> int:
+        """Return how many calls wait."""

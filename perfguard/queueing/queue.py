@@ -1,0 +1,264 @@
+"""The bounded queue of calls that wait for admission, sized by Little's law."""
+
+from __future__ import annotations
+
+from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
+from perfguard.outcome import Backpressure, Call, Reason
+from perfguard.queueing.discipline import PriorityLine
+from perfguard.queueing.place import Place
+from perfguard.queueing.rate import DepartureRate
+
+
+class AdmissionQueue:
+    """Holds calls for as long as a wait is worth it, and refuses the rest at once.
+
+    By Little's law a newcomer behind `n` others waits `n / X`, where `X` is the rate of
+    departures. A burst may wait up to `max_wait`. Once the queue has stood above the
+    target queue time for an interval it is no burst: the state is SHEDDING, the queue
+    is cut to the target, and the newest of the highest priority goes first, since the
+    oldest are the likeliest to have been given up by their callers. The rule that a
+    standing queue, not a long one, is the sign of overload is CoDel's (Nichols and
+    Jacobson, "Controlling Queue Delay", 2012), the change to last-in-first-out Facebook's
+    (Maurer, "Fail at Scale", 2015).
+
+    Pure and unsynchronised: the guard's lock owns it.
+
+    Args:
+        target: The queue time to hold under overload, in seconds; never less than
+            `min_length` departures, or a slow service would run dry between arrivals.
+        interval: How long a queue must stand above its target to be overload, in seconds.
+        max_wait: The longest wait that a burst may cause, in seconds.
+        min_length: The number of calls that may always wait.
+        max_length: The number of calls that may ever wait: a bound on memory.
+
+    Raises:
+        ConfigurationError: An argument is out of range.
+    """
+
+    __slots__ = (
+        "_above_since",
+        "_line",
+        "_rate",
+        "_refused",
+        "_refused_before",
+        "_refused_since",
+        "interval",
+        "max_length",
+        "max_wait",
+        "min_length",
+        "released",
+        "state",
+        "target",
+    )
+
+    target: float
+    interval: float
+    max_wait: float
+    min_length: int
+    max_length: int
+    state: Backpressure
+    released: list[Place]
+    _line: PriorityLine
+    _rate: DepartureRate
+    _above_since: float | None
+    _refused: int
+    _refused_before: int
+    _refused_since: float
+
+    def __init__(
+        self,
+        *,
+        target: float = 0.025,
+        interval: float = 0.1,
+        max_wait: float = 0.25,
+        min_length: int = 5,
+        max_length: int = 1000,
+    ) -> None:
+        _check(
+            target=target,
+            interval=interval,
+            max_wait=max_wait,
+            min_length=min_length,
+            max_length=max_length,
+        )
+        self.target = target
+        self.interval = interval
+        self.max_wait = max_wait
+        self.min_length = min_length
+        self.max_length = max_length
+        self.state = Backpressure.NORMAL
+        self.released = []
+        self._line = PriorityLine()
+        self._rate = DepartureRate()
+        self._above_since = None
+        self._refused = 0
+        self._refused_before = 0
+        self._refused_since = 0.0
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def __repr__(self) -> str:
+        return f"<AdmissionQueue {len(self)} queued, {self.state}>"
+
+    def departure_rate(self, now: float) -> float | None:
+        """Return departures per second under backlog, `None` if never seen."""
+        return self._rate.per_second(now)
+
+    def predicted_wait(self, now: float, length: int | None = None) -> float:
+        """Return the wait behind `length` calls (all that are queued), in seconds."""
+        rate = self._rate.per_second(now)
+        return (len(self._line) if length is None else length) / rate if rate else 0.0
+
+    def offer(self, call: Call, now: float) -> Place:
+        """Let a call join the queue.
+
+        Raises:
+            LimitExceeded: It would wait too long, or there is no room.
+        """
+        place = Place(call, now)
+        length = len(self._line)
+        self.watch(place.arrival, now, length)
+        reason = self.verdict(call, now, length)
+        if reason is not None:
+            self._make_room(call, now, reason)
+        self._line.append(place)
+        self._rate.begin(now)
+        return place
+
+    def verdict(self, call: Call, now: float, length: int) -> Reason | None:
+        """Say why a call would be refused behind `length` others, `None` if it would not."""
+        shedding = self.state is Backpressure.SHEDDING
+        if call.deadline is not None:
+            ahead = min(length, self._line.ahead_of(call.priority, lifo=shedding))
+            if now + self.predicted_wait(now, ahead) >= call.deadline:
+                return Reason.DEADLINE
+        if shedding and call.arrival is not None and now - call.arrival > self._patience(now):
+            return Reason.QUEUE_TIME
+        if length >= self.max_length:
+            return Reason.QUEUE_FULL
+        if length >= self._room(now):
+            return Reason.PREDICTED_WAIT
+        return None
+
+    def watch(self, arrival: float, now: float, length: int) -> None:
+        """Follow the state, given a call that arrived at `arrival` behind `length` others."""
+        target = self._target(now)
+        wait = now - arrival + self.predicted_wait(now, length)
+        if wait >= target:
+            if self._above_since is None:
+                self._above_since = now
+            standing = now - self._above_since >= self.interval
+            self.state = Backpressure.SHEDDING if standing else self._raised()
+        elif self.state is not Backpressure.SHEDDING or wait < target / 4:
+            self._above_since = None
+            self.state = Backpressure.NORMAL
+
+    def head(self, now: float) -> Place | None:
+        """Return the place that goes next; those that waited too long are refused first."""
+        self.expire(now)
+        while (place := self._line.head(lifo=self.state is Backpressure.SHEDDING)) is not None:
+            deadline = place.call.deadline
+            if deadline is None or now < deadline:
+                return place
+            self._release(place, QueueTimeout(Reason.DEADLINE, self.refuse(now)))
+        return None
+
+    def take(self, place: Place, now: float) -> None:
+        """Take a place out because its call starts."""
+        self._line.withdraw(place)
+        self._rate.depart(now)
+        self.watch(now, now, len(self._line))
+        if len(self._line) == 0:
+            self._rate.end()
+
+    def withdraw(self, place: Place) -> None:
+        """Take a place out because its caller no longer waits."""
+        self._line.withdraw(place)
+        if len(self._line) == 0:
+            self._rate.end()
+
+    def depart(self, now: float, *, backlog: bool) -> None:
+        """Count a departure that no place stood for (in a dry run)."""
+        self._rate.depart(now)
+        if not backlog:
+            self._rate.end()
+
+    def expire(self, now: float) -> None:
+        """Refuse every place that has waited too long; they are added to `released`."""
+        while self._line and (place := self._overdue(now)) is not None:
+            reason = Reason.QUEUE_TIME
+            if place.call.deadline is not None and place.call.deadline <= now:
+                reason = Reason.DEADLINE
+            self._release(place, QueueTimeout(reason, self.refuse(now)))
+
+    def refuse(self, now: float) -> float:
+        """Count a refusal and return the predicted time to drain, in seconds.
+
+        Whoever was refused within the last second or two comes back, so the refused
+        count as if they still queued.
+        """
+        if now - self._refused_since >= 1.0:
+            fresh = now - self._refused_since < 2.0
+            self._refused_before = self._refused if fresh else 0
+            self._refused = 0
+            self._refused_since = now
+        self._refused += 1
+        recent = max(self._refused, self._refused_before)
+        return self.predicted_wait(now, len(self._line) + recent)
+
+    def _raised(self) -> Backpressure:
+        if self.state is Backpressure.SHEDDING:
+            return Backpressure.SHEDDING
+        return Backpressure.PUSHBACK
+
+    def _target(self, now: float) -> float:
+        rate = self._rate.per_second(now)
+        needed = self.min_length / rate if rate else 0.0
+        return min(max(self.target, needed), self.max_wait)
+
+    def _patience(self, now: float) -> float:
+        shedding = self.state is Backpressure.SHEDDING
+        return min(2.0 * self._target(now), self.max_wait) if shedding else self.max_wait
+
+    def _room(self, now: float) -> int:
+        rate = self._rate.per_second(now)
+        if rate is None:
+            return self.max_length
+        wait = self._target(now) if self.state is Backpressure.SHEDDING else self.max_wait
+        return max(self.min_length, int(wait * rate))
+
+    def _make_room(self, call: Call, now: float, reason: Reason) -> None:
+        if reason in (Reason.QUEUE_FULL, Reason.PREDICTED_WAIT):
+            lifo = self.state is Backpressure.SHEDDING
+            victim = self._line.lowest(call.priority, lifo=lifo)
+            if victim is not None:
+                self._release(victim, LimitExceeded(Reason.EVICTED, self.refuse(now)))
+                return
+        raise LimitExceeded(reason, self.refuse(now))
+
+    def _overdue(self, now: float) -> Place | None:
+        patience = self._patience(now)
+        for place in self._line.oldest():
+            deadline = place.call.deadline
+            if now - place.queued_at > patience or (deadline is not None and deadline <= now):
+                return place
+        return None
+
+    def _release(self, place: Place, error: Rejected) -> None:
+        self._line.withdraw(place)
+        place.error = error
+        self.released.append(place)
+
+
+def _check(*, target: float, interval: float, max_wait: float, min_length: int, max_length: int) -> None:
+    for name, value in (("target", target), ("interval", interval), ("max_wait", max_wait)):
+        if not 0.0 < value < float("inf"):
+            raise ConfigurationError(name, value, "must be a positive number of seconds")
+    if max_wait < target:
+        raise ConfigurationError("max_wait", max_wait, f"must be at least target ({target})")
+    if min_length < 1:
+        raise ConfigurationError("min_length", min_length, "must be at least 1")
+    if max_length < min_length:
+        remedy = f"must be at least min_length ({min_length})"
+        raise ConfigurationError("max_length", max_length, remedy)

@@ -1,0 +1,1 @@
+"""Counters and windows that decisions are drawn from."""
