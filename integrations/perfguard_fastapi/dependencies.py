@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Generator
 from typing import Annotated, Any, overload
 
 from fastapi import Depends
+
 from perfguard.context import current_deadline, remaining
 from perfguard.outcome import Priority
 from perfguard_starlette import marks
@@ -45,9 +46,9 @@ class Mark:
     @overload
     def __call__(self, endpoint: Endpoint) -> Endpoint: ...
 
-    def __call__(self, *endpoint: Any) -> Any:
+    def __call__(self, endpoint: Any = None) -> Any:
         """Mark an endpoint; as a dependency, do nothing."""
-        return marks.mark(*endpoint, self.says) if endpoint else _Done()
+        return _Done() if endpoint is None else marks.mark(endpoint, self.says)
 
 
 class _Done:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import perfguard_starlette
 from fastapi import routing
+from starlette.routing import BaseRoute
+
+import perfguard_starlette
 from perfguard_fastapi.dependencies import Mark
 from perfguard_starlette.marks import Marks
 from perfguard_starlette.routes import RouteTable, route_marks
-from starlette.routing import BaseRoute
 
 
 class GuardMiddleware(perfguard_starlette.GuardMiddleware):

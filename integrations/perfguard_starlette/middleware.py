@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict, Unpack
 
+from starlette.routing import BaseRoute
+
 from perfguard import asgi
 from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
 from perfguard.limits.keyed import KeyedLimiter
 from perfguard.outcome import Priority
 from perfguard_starlette.routes import UNMATCHED, RouteTable, Scope, Target
-from starlette.routing import BaseRoute
 
 _logger = logging.getLogger("perfguard")
 
@@ -50,6 +51,7 @@ class GuardMiddleware:
     app: asgi.App
     guard: Guard
     _guarded: asgi.GuardMiddleware
+    _routed: Any
     _table: tuple[Sequence[BaseRoute], int, RouteTable] | None
     _logged: bool
 
@@ -68,6 +70,7 @@ class GuardMiddleware:
         self._guarded = asgi.GuardMiddleware(app, guard, key=_key, priority=_priority, **options)
         self.app = app
         self.guard = guard
+        self._routed = _routed(app)
         self._table = None
         self._logged = False
 
@@ -76,12 +79,15 @@ class GuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serve one ASGI connection scope."""
-        if self.guard.enabled:
+        kind = scope["type"]
+        if self.guard.enabled and kind in ("http", "websocket"):
             target = self._find(scope)
             if target.exempt:
                 await self.app(scope, receive, send)
                 return
             scope[_TARGET] = target
+        elif kind == "lifespan":
+            self._table_of(scope)  # Made before the first request, where the server says when.
         await self._guarded(scope, receive, send)
 
     def route_table(self, routes: Sequence[BaseRoute]) -> RouteTable:
@@ -89,26 +95,36 @@ class GuardMiddleware:
         return RouteTable(routes)
 
     def _find(self, scope: Scope) -> Target:
+        table = self._table_of(scope)
+        return UNMATCHED if table is None else table.find(scope)
+
+    def _table_of(self, scope: Scope) -> RouteTable | None:
+        """Return the table; `None`, logged once, where there are no routes to read."""
         try:
-            table = self._current(scope)
-            return UNMATCHED if scope["type"] == "lifespan" else table.find(scope)
-        except Exception as error:  # noqa: BLE001 - fail open: one limit for all, logged once
+            routes = self._routes(scope)
+            if self._table is None or self._table[0] is not routes or self._table[1] != len(routes):
+                self._table = (routes, len(routes), self.route_table(routes))
+            return self._table[2]
+        except Exception:
             if not self._logged:
                 self._logged = True
-                _logger.error("unexpected error in finding the route; requests share one limit", exc_info=error)
-            return UNMATCHED
+                _logger.exception("the routes cannot be read; all requests share one limit")
+            return None
 
-    def _current(self, scope: Scope) -> RouteTable:
-        """Return the table; made when the server starts, where it announces that."""
-        # Around the application the routes are at hand; inside it, the scope names it.
-        routes = getattr(self.app, "routes", None)
+    def _routes(self, scope: Scope) -> Sequence[BaseRoute]:
+        # Inside of an application the scope names it, around it the routes are at hand.
+        application = scope.get("app") if self._routed is None else self._routed
+        routes: Sequence[BaseRoute] | None = getattr(application, "routes", None)
         if routes is None:
-            routes = getattr(scope.get("app"), "routes", None)
-        if routes is None:
-            raise ConfigurationError("app", self.app, "must be a Starlette application, or middleware inside of one")
-        if self._table is None or self._table[0] is not routes or self._table[1] != len(routes):
-            self._table = (routes, len(routes), self.route_table(routes))
-        return self._table[2]
+            raise ConfigurationError("app", self.app, "must be a Starlette application, or middleware of one")
+        return routes
+
+
+def _routed(app: Any) -> Any:
+    """Return the application behind middleware that names what it wraps `app`, as is the custom."""
+    while app is not None and getattr(app, "routes", None) is None:
+        app = getattr(app, "app", None)
+    return app
 
 
 def _key(scope: Scope) -> str:

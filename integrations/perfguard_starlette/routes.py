@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute, compile_path
 
 from perfguard.outcome import Priority
 from perfguard_starlette.marks import Marks, marks_of
-from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute, compile_path
 
 Scope = MutableMapping[str, Any]
 
@@ -130,7 +131,7 @@ class _Place:
     host: str = _ANY_HOST
     prefix: str = ""
     template: str = ""
-    marks: Marks = Marks()  # noqa: RUF009 - frozen
+    marks: Marks = field(default_factory=Marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
