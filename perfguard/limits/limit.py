@@ -14,6 +14,10 @@ class LimitReason(StrEnum):
     """The limit was reached and nothing spoke against more."""
     QUEUE_GROWTH = "queue_growth"
     """Calls wait behind the limit: more concurrency buys waiting alone."""
+    KNEE = "knee"
+    """A higher limit bought no throughput."""
+    CUT_TAKEN_BACK = "cut_taken_back"
+    """Throughput fell with the limit: what looked like a queue was work."""
     DROPPED = "dropped"
     """Calls ran into overload or a deadline downstream."""
 
