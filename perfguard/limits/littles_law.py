@@ -156,7 +156,8 @@ class LittlesLawLimit:
         if queue > 2.0 * room + 1.0 and throughput * (shift + window.wait) > room:
             return self._cut(round(needed + room), LimitReason.QUEUE_GROWTH, now, window)
         if now >= self._retry_at or throughput * shift < 0.25 * room:
-            return self._raise(1.25, now, window)
+            # The first raise is a long one: a small step is lost in the noise of a short window.
+            return self._raise(1.25 if self._retry_at > 0.0 else 2.0, now, window)
         return None
 
     def _after_raise(self, window: Window, throughput: float, low: float, now: float) -> LimitChange | None:

@@ -64,31 +64,31 @@ def test_limit_stays_while_calls_do_not_reach_it(service: Service) -> None:
 
 def test_limit_rises_when_calls_reach_it_without_a_queue(service: Service) -> None:
     change = service.run(rate=200, service_time=0.1)
-    assert change == LimitChange(old=20, new=25, reason=LimitReason.GROWTH)
+    assert change == LimitChange(old=20, new=40, reason=LimitReason.GROWTH)
 
 
 def test_limit_doubles_while_throughput_follows(service: Service) -> None:
     service.run(rate=200, service_time=0.1)
-    change = service.run(rate=250, service_time=0.1)
-    assert change == LimitChange(old=25, new=50, reason=LimitReason.GROWTH)
+    change = service.run(rate=400, service_time=0.1)
+    assert change == LimitChange(old=40, new=80, reason=LimitReason.GROWTH)
 
 
 def test_limit_falls_when_a_raise_bought_nothing(service: Service) -> None:
     service.run(rate=200, service_time=0.1)
-    change = service.run(rate=200, service_time=0.125)
-    assert change == LimitChange(old=25, new=15, reason=LimitReason.KNEE)
+    change = service.run(rate=200, service_time=0.2)
+    assert change == LimitChange(old=40, new=15, reason=LimitReason.KNEE)
 
 
 def test_limit_falls_on_while_throughput_stays(service: Service) -> None:
     service.run(rate=200, service_time=0.1)
-    service.run(rate=200, service_time=0.125)
+    service.run(rate=200, service_time=0.2)
     change = service.run(rate=200, service_time=0.075)
     assert change == LimitChange(old=15, new=11, reason=LimitReason.KNEE)
 
 
 def test_limit_is_given_back_when_throughput_fell_with_it(service: Service) -> None:
     service.run(rate=200, service_time=0.1)
-    service.run(rate=200, service_time=0.125)
+    service.run(rate=200, service_time=0.2)
     change = service.run(rate=150, service_time=0.1)
     assert change == LimitChange(old=15, new=22, reason=LimitReason.CUT_TAKEN_BACK)
 
@@ -96,7 +96,7 @@ def test_limit_is_given_back_when_throughput_fell_with_it(service: Service) -> N
 def test_limit_follows_littles_law_once_a_queue_shows_against_the_baseline(service: Service) -> None:
     service.run(rate=200, service_time=0.02, in_flight=4)
     service.run(rate=200, service_time=0.1)
-    service.run(rate=200, service_time=0.125)
+    service.run(rate=200, service_time=0.2)
     change = service.run(rate=200, service_time=0.1)
     # X W = 200/s x 0.02 s = 4 calls, and a headroom of 2.
     assert change == LimitChange(old=20, new=6, reason=LimitReason.QUEUE_GROWTH)
@@ -105,8 +105,8 @@ def test_limit_follows_littles_law_once_a_queue_shows_against_the_baseline(servi
 def test_a_raise_that_bought_nothing_is_taken_back_where_the_baseline_is_proven(service: Service) -> None:
     service.run(rate=200, service_time=0.1, in_flight=4)
     service.run(rate=200, service_time=0.1)
-    change = service.run(rate=200, service_time=0.125)
-    assert change == LimitChange(old=25, new=20, reason=LimitReason.KNEE)
+    change = service.run(rate=200, service_time=0.2)
+    assert change == LimitChange(old=40, new=20, reason=LimitReason.KNEE)
 
 
 def test_wait_measured_in_the_process_counts_as_queue_without_any_baseline(service: Service) -> None:
