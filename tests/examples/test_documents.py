@@ -1,0 +1,88 @@
+"""The documents: their Python runs, their links lead somewhere, their tables say what the code says."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perfguard.asgi
+import perfguard.limits
+import perfguard_starlette
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+_SECTION = re.compile(r"^### `(\w+)`\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^\| `(\w+)` \| (.*?) \|", re.MULTILINE)
+
+
+def _blocks() -> Iterator[Any]:
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for match in _PYTHON.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            # The empty lines give errors the document's line numbers.
+            yield pytest.param(document, "\n" * line + match[1], id=f"{document.name}:{line}")
+
+
+@pytest.mark.parametrize(("document", "code"), list(_blocks()))
+def test_python_in_the_documents_runs(document: Path, code: str) -> None:
+    """Each block stands for itself."""
+    exec(compile(code, str(document), "exec"), {"__name__": "document"})  # noqa: S102 - our own text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link names a file of the repository."""
+    links = [document.parent / link for link in _LINK.findall(document.read_text())]
+
+    assert [link for link in links if not link.exists()] == []
+
+
+def _described() -> dict[str, str]:
+    return dict(_SECTION.findall((ROOT / "docs" / "configuration.md").read_text()))
+
+
+_CLASSES: dict[str, Any] = {
+    "Guard": perfguard.Guard,
+    "GuardMiddleware": perfguard.asgi.GuardMiddleware,
+    "Limiter": perfguard.Limiter,
+    "KeyedLimiter": perfguard.KeyedLimiter,
+    "AdmissionQueue": perfguard.AdmissionQueue,
+    "LittlesLawLimit": perfguard.limits.LittlesLawLimit,
+    "FixedLimit": perfguard.limits.FixedLimit,
+    "AIMDLimit": perfguard.limits.AIMDLimit,
+    "VegasLimit": perfguard.limits.VegasLimit,
+    "Gradient2Limit": perfguard.limits.Gradient2Limit,
+}
+
+
+def test_every_class_has_a_section() -> None:
+    """Whatever takes arguments is described."""
+    assert _described().keys() >= _CLASSES.keys()
+
+
+@pytest.mark.parametrize("name", list(_CLASSES))
+def test_described_arguments_are_those_of_the_code(name: str) -> None:
+    """Names, order and defaults; a default that is no literal is described in words."""
+    parameters = inspect.signature(_CLASSES[name]).parameters.values()
+    rows = _ROW.findall(_described()[name])
+
+    assert [row for row, _ in rows] == [each.name for each in parameters]
+    for parameter, (_, default) in zip(parameters, rows, strict=True):
+        if default.startswith("`"):
+            assert ast.literal_eval(default.strip("`")) == parameter.default
+
+
+def test_own_arguments_of_the_starlette_middleware_are_described() -> None:
+    """Beside those that it passes on."""
+    own = set(inspect.signature(perfguard_starlette.GuardMiddleware).parameters) - {"app", "guard", "options"}
+
+    assert own == {"max_keys"}
+    assert "`max_keys`" in _described()["perfguard_starlette"]
