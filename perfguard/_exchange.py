@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -148,44 +149,52 @@ class Handshake:
 
 
 class Prefetch:
-    """Asks for a queued request's next message, so that a client's leaving is seen.
+    """Reads ahead of a queued request, so that its client's leaving is seen.
 
-    Made when the call joins the queue; the message, if one comes, is the first that the
-    application then receives. At most one message is held.
+    Made when the call joins the queue. It holds one part of the body at most: after a
+    whole body only the news of the client's leaving can follow. The application then
+    receives what was read, in order.
     """
 
-    __slots__ = ("_receive", "_task")
+    __slots__ = ("_messages", "_news", "_receive", "_task")
 
     _receive: Receive
-    _task: asyncio.Task[Message] | None
+    _messages: deque[Message]
+    _news: asyncio.Event
+    _task: asyncio.Task[None]
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._task = asyncio.ensure_future(_first(receive))
+        self._messages = deque()
+        self._news = asyncio.Event()
+        self._task = asyncio.ensure_future(self._read())
 
     @property
     def disconnected(self) -> bool:
         """Whether the client is known to have left."""
-        task = self._task
-        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
-            return False
-        return task.result().get("type") in ("http.disconnect", "websocket.disconnect")
+        return any(message.get("type") == "http.disconnect" for message in self._messages)
 
     async def receive(self) -> Message:
-        """Return the next message, the prefetched one first."""
-        task = self._task
-        if task is None:
-            return await self._receive()
-        # Shielded, for an application may give up one call of receive() and make another.
-        message = await asyncio.shield(task)
-        self._task = None
-        return message
+        """Return the next message, those that were read ahead first."""
+        while not self._messages:
+            if self._task.done():
+                return await self._receive()
+            self._news.clear()
+            await self._news.wait()
+        return self._messages.popleft()
 
     def close(self) -> None:
-        """Stop asking."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
+        """Stop reading."""
+        if not self._task.cancel() and not self._task.cancelled():
+            self._task.exception()
 
-
-async def _first(receive: Receive) -> Message:
-    return await receive()
+    async def _read(self) -> None:
+        try:
+            more = True
+            while more:
+                message = await self._receive()
+                self._messages.append(message)
+                self._news.set()
+                more = message.get("type") == "http.request" and not message.get("more_body")
+        finally:
+            self._news.set()

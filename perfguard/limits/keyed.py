@@ -16,7 +16,7 @@ OTHER = "_OTHER"
 
 
 class KeyedLimiter:
-    """A limiter per key; free permits go round the keys that have calls waiting.
+    """A limiter per key; free permits go to the highest priority, and round the keys among equals.
 
     At most `max_keys` limiters exist, since a key may come from a client. When there is
     no room the least recently used idle one is dropped; if none is idle, the newcomer
@@ -29,7 +29,7 @@ class KeyedLimiter:
         max_keys: The number of keys that have a limiter of their own.
 
     Raises:
-        ConfigurationError: `max_keys` is less than 1.
+        ConfigurationError: `max_keys` is less than 1, or `make` raises it.
     """
 
     __slots__ = ("_limiters", "_make", "_released", "_touched", "_waiting", "max_keys")
@@ -46,6 +46,8 @@ class KeyedLimiter:
             raise ConfigurationError("max_keys", max_keys, "must be at least 1")
         self.max_keys = max_keys
         self._make = _default if make is None else make
+        # An argument that is wrong in there shows here, not at a request.
+        self._make("")
         self._limiters = OrderedDict()
         self._waiting = OrderedDict()
         self._released = []
@@ -89,15 +91,15 @@ class KeyedLimiter:
         return self._of(call.key).verdict(call, now)
 
     def head(self, now: float) -> Place | None:
-        """Return the next place of the key whose turn it is, or `None`."""
+        """Return the place of the highest priority, of equals that of the key whose turn it is."""
+        best: Place | None = None
         for limiter in list(self._waiting.values()):
             place = limiter.head(now)
-            if place is not None:
-                return place
+            if place is not None and (best is None or place.call.priority < best.call.priority):
+                best = place
             if not len(limiter):
-                self._released += limiter.released()
-                del self._waiting[limiter.key]
-        return None
+                self._no_longer_waiting(limiter)
+        return best
 
     def grant(self, place: Place, now: float) -> None:
         """Start the call of that place; its key goes to the end of the round."""
@@ -156,10 +158,15 @@ class KeyedLimiter:
     def _dropped_one(self) -> bool:
         for key, limiter in self._limiters.items():
             if not limiter.in_flight and not len(limiter):
+                self._no_longer_waiting(limiter)
                 del self._limiters[key]
                 self._touched.pop(key, None)
                 return True
         return False
+
+    def _no_longer_waiting(self, limiter: Limiter) -> None:
+        self._released += limiter.released()
+        self._waiting.pop(limiter.key, None)
 
 
 def _default(key: str) -> Limiter:

@@ -8,7 +8,7 @@ from perfguard.errors import LimitExceeded, Rejected
 from perfguard.events import LimitChanged, StateChanged
 from perfguard.limits.limit import Limit, LimitChange, Sample
 from perfguard.limits.littles_law import LittlesLawLimit
-from perfguard.outcome import Backpressure, Call, Outcome
+from perfguard.outcome import Backpressure, Call, Outcome, Reason
 from perfguard.policy import Notice
 from perfguard.queueing.place import Place
 from perfguard.queueing.queue import AdmissionQueue
@@ -112,6 +112,8 @@ class Limiter:
             LimitExceeded: The call can neither start nor wait.
         """
         if self.in_flight < self.limit.value and not len(self.queue):
+            if call.deadline is not None and call.deadline <= now:
+                raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
             return self.force(call, now)
         return self.enqueue(call, now)
 

@@ -1,0 +1,164 @@
+"""When a request reached this host."""
+
+from __future__ import annotations
+
+import socket
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfguard._arrival import ProxyClock, StampRejection, kernel_age, parse_stamp, transport_of
+
+SECOND = 10**9
+WALL = 1_700_000_000.0
+
+
+class Transport:
+    """A transport with a socket."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+
+    def get_extra_info(self, name: str) -> Any:
+        """Return the socket."""
+        return self.sock if name == "socket" else None
+
+
+@pytest.mark.parametrize(
+    ("value", "nanoseconds"),
+    [
+        (b"1700000000", 1_700_000_000 * SECOND),
+        (b"t=1700000000.25", 1_700_000_000 * SECOND + SECOND // 4),
+        (b"1700000000123", 1_700_000_000 * SECOND + 123_000_000),
+        (b"t=1700000000123456", 1_700_000_000 * SECOND + 123_456_000),
+        (b"1700000000123456789", 1_700_000_000 * SECOND + 123_456_789),
+        (b" 1700000000 , 1800000000", 1_700_000_000 * SECOND),
+    ],
+)
+def test_a_stamp_is_read_by_its_magnitude(value: bytes, nanoseconds: int) -> None:
+    assert parse_stamp(value) == nanoseconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"now", b"-1700000000", b"1e9", b"0x65", b"1700", b"t=", b"9" * 500, "\u0661\u0662".encode(), b"\xff" * 9],
+    ids=repr,
+)
+def test_what_is_no_stamp_is_none(value: bytes) -> None:
+    assert parse_stamp(value) is None
+
+
+@given(st.binary(max_size=100))
+def test_no_bytes_at_all_raise(value: bytes) -> None:
+    stamp = parse_stamp(value)
+    assert stamp is None or stamp > 0
+
+
+def scope(host: str | None, *values: bytes) -> dict[str, Any]:
+    headers = [(b"host", b"x"), *((b"x-request-start", value) for value in values)]
+    return {"client": None if host is None else (host, 1), "headers": headers}
+
+
+@pytest.mark.parametrize(
+    ("host", "age"),
+    [("10.1.2.3", 2.0), ("192.168.0.1", 0.0), ("not an address", 0.0), (None, 0.0), ("::1", 2.0)],
+)
+def test_only_trusted_peers_are_believed(host: str | None, age: float) -> None:
+    clock = ProxyClock(["10.0.0.0/8", "::1"])
+    assert clock.age(scope(host, b"1700000000"), WALL + 2.0) == age
+    assert clock.age(scope(host, b"1700000000"), WALL + 2.0) == age
+
+
+def test_a_peer_on_a_unix_socket_is_trusted_by_name() -> None:
+    assert ProxyClock(["unix"]).age(scope(None, b"1700000000"), WALL + 2.0) == 2.0
+
+
+def test_of_several_stamps_the_oldest_counts() -> None:
+    clock = ProxyClock(["10.0.0.1"])
+    assert clock.age(scope("10.0.0.1", b"1700000001", b"1700000000"), WALL + 2.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"yesterday", StampRejection.MALFORMED),
+        (b"1699999000", StampRejection.STALE),
+        (b"1700000009", StampRejection.FUTURE),
+    ],
+    ids=["malformed", "stale", "future"],
+)
+def test_a_stamp_that_is_not_believed_is_counted(value: bytes, reason: StampRejection) -> None:
+    clock = ProxyClock(["10.0.0.1"])
+    assert clock.age(scope("10.0.0.1", value), WALL) == 0.0
+    assert clock.rejected == {reason: 1}
+
+
+def test_a_clock_that_is_a_little_ahead_means_now() -> None:
+    assert ProxyClock(["10.0.0.1"]).age(scope("10.0.0.1", b"1700000000.003"), WALL) == 0.0
+
+
+def test_peers_are_remembered_within_bounds() -> None:
+    clock = ProxyClock(["10.0.0.0/8"])
+    for number in range(3000):
+        assert not clock.trusts((f"11.0.{number // 256}.{number % 256}", 1))
+    assert clock.trusts(("10.0.0.1", 1))
+
+
+def test_no_trusted_peer_means_no_clock() -> None:
+    assert not ProxyClock()
+    assert ProxyClock(["unix"])
+
+
+def test_the_transport_is_found_on_the_owner_of_receive() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.transport = Transport(None)
+
+        async def receive(self) -> None:
+            """Be a bound method."""
+
+    cycle = Cycle()
+    assert transport_of(cycle.receive) is cycle.transport
+
+
+def test_the_transport_is_found_on_the_owners_protocol() -> None:
+    class Controller:
+        def __init__(self) -> None:
+            self.protocol = SimpleNamespace(transport=Transport(None))
+
+        async def receive(self) -> None:
+            """Be a bound method."""
+
+    controller = Controller()
+    assert transport_of(controller.receive) is controller.protocol.transport
+
+
+@pytest.mark.parametrize("receive", [None, lambda: None, SimpleNamespace()], ids=["none", "function", "object"])
+def test_a_hidden_transport_is_none(receive: Any) -> None:
+    assert transport_of(receive) is None
+
+
+def test_the_kernel_tells_for_how_long_data_has_stood() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        peer, _ = server.accept()
+        with peer:
+            client.sendall(b"x")
+            deadline = time.monotonic() + 5.0
+            while kernel_age(Transport(peer)) < 0.02 and time.monotonic() < deadline:
+                time.sleep(0.005)
+            assert kernel_age(Transport(peer)) >= 0.02
+
+
+@pytest.mark.parametrize("transport", [None, Transport(None), object()], ids=["none", "no socket", "no transport"])
+def test_where_nothing_can_be_asked_the_age_is_zero(transport: Any) -> None:
+    assert kernel_age(transport) == 0.0
+
+
+def test_a_unix_socket_has_no_kernel_age() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        assert kernel_age(Transport(here)) == 0.0

@@ -1,0 +1,510 @@
+"""The ASGI middleware, by messages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfguard.asgi import GuardMiddleware
+from perfguard.context import current_deadline, remaining
+from perfguard.errors import ConfigurationError
+from perfguard.guard import Guard
+from perfguard.limits import FixedLimit, Limiter
+from perfguard.outcome import Outcome, Priority, Reason
+from perfguard.queueing import AdmissionQueue
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+OK: list[Message] = [
+    {"type": "http.response.start", "status": 200, "headers": []},
+    {"type": "http.response.body", "body": b"ok"},
+]
+
+
+def answering(*messages: Message) -> App:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        for message in messages or OK:
+            await send(message)
+
+    return app
+
+
+def http(path: str = "/", headers: list[tuple[bytes, bytes]] | None = None, **more: Any) -> dict[str, Any]:
+    client = ("127.0.0.1", 5000)
+    return {"type": "http", "method": "GET", "path": path, "headers": headers or [], "client": client, **more}
+
+
+async def request(app: App, scope: Any, *incoming: Message) -> list[Message]:
+    """Serve one scope; return what was sent."""
+    sent: list[Message] = []
+    messages = list(incoming) or [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent
+
+
+def full_guard(**arguments: Any) -> Guard:
+    """A guard of one permit and one place to wait."""
+    return Guard(Limiter(FixedLimit(1), AdmissionQueue(min_length=1, max_length=1)), **arguments)
+
+
+async def refused(middleware: GuardMiddleware, scope: Any, *incoming: Message) -> list[Message]:
+    """Serve a scope while the permit and the place are taken."""
+    guard = middleware.guard
+    async with guard.admit():
+        waiting = asyncio.create_task(guard.admit().acquire())
+        await asyncio.sleep(0)
+        sent = await request(middleware, scope, *incoming)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert guard.snapshot().in_flight == guard.snapshot().queued == 0
+    return sent
+
+
+def header(message: Message, name: bytes) -> bytes:
+    value: bytes = dict(message["headers"])[name]
+    return value
+
+
+def test_a_request_is_served_as_without_the_middleware() -> None:
+    middleware = GuardMiddleware(answering())
+    assert asyncio.run(request(middleware, http())) == OK
+    assert middleware.guard.snapshot().settled == {Outcome.SUCCESS: 1}
+    assert repr(middleware).startswith("<GuardMiddleware <Guard guard")
+
+
+def test_a_refusal_is_a_small_503_that_says_when_to_come_back() -> None:
+    start, body = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), http()))
+    assert start["status"] == 503
+    assert 1 <= int(header(start, b"retry-after")) <= 30
+    assert header(start, b"content-type") == b"text/plain"
+    assert header(start, b"content-length") == str(len(body["body"])).encode()
+    assert body["body"] == b"Service overloaded\n"
+
+
+@pytest.mark.parametrize("details", [False, True])
+def test_a_refusal_is_problem_json_where_the_client_accepts_json(details: bool) -> None:  # noqa: FBT001 # A column.
+    middleware = GuardMiddleware(answering(), full_guard(), details=details)
+    scope = http(headers=[(b"host", b"x"), (b"accept", b"application/json")])
+    start, body = asyncio.run(refused(middleware, scope))
+    assert header(start, b"content-type") == b"application/problem+json"
+    problem = json.loads(body["body"])
+    assert problem["status"] == 503
+    assert ("detail" in problem) is details
+
+
+def test_a_refusal_names_its_reason_only_when_asked_to() -> None:
+    middleware = GuardMiddleware(answering(), full_guard(), details=True)
+    _, body = asyncio.run(refused(middleware, http(headers=[(b"accept", b"text/html")])))
+    assert body["body"] == b"Service overloaded\nqueue_full\n"
+
+
+def test_clients_that_are_refused_together_come_back_apart() -> None:
+    middleware = GuardMiddleware(answering(), full_guard())
+
+    async def main() -> set[bytes]:
+        return {header((await refused(middleware, http()))[0], b"retry-after") for _ in range(60)}
+
+    assert len(asyncio.run(main())) > 1
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/metrics"])
+def test_what_watches_a_service_is_never_refused(path: str) -> None:
+    assert asyncio.run(refused(GuardMiddleware(answering(), full_guard()), http(path))) == OK
+
+
+def test_exempt_paths_can_be_chosen() -> None:
+    middleware = GuardMiddleware(answering(), full_guard(), exempt=["/ping"])
+    assert asyncio.run(refused(middleware, http("/ping"))) == OK
+    assert asyncio.run(refused(middleware, http("/healthz")))[0]["status"] == 503
+
+
+def test_a_guard_that_is_off_lets_everything_pass() -> None:
+    middleware = GuardMiddleware(answering(), full_guard(enabled=False))
+    assert asyncio.run(request(middleware, http())) == OK
+    assert middleware.guard.snapshot().admitted == 0
+
+
+def test_lifespan_passes() -> None:
+    message = {"type": "lifespan.startup.complete"}
+    middleware = GuardMiddleware(answering(message), full_guard())
+    assert asyncio.run(request(middleware, {"type": "lifespan"})) == [message]
+    assert middleware.guard.snapshot().admitted == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (204, Outcome.SUCCESS),
+        (404, Outcome.IGNORED),
+        (500, Outcome.FAILURE),
+        (503, Outcome.DROPPED),
+        (504, Outcome.DROPPED),
+    ],
+)
+def test_the_status_tells_the_outcome(status: int, outcome: Outcome) -> None:
+    start = {"type": "http.response.start", "status": status, "headers": []}
+    middleware = GuardMiddleware(answering(start, {"type": "http.response.body"}))
+    asyncio.run(request(middleware, http()))
+    assert middleware.guard.snapshot().settled == {outcome: 1}
+
+
+def test_an_application_that_raises_still_raises() -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        raise ValueError("mine")
+
+    middleware = GuardMiddleware(app)
+    with pytest.raises(ValueError, match="mine"):
+        asyncio.run(request(middleware, http()))
+    assert middleware.guard.snapshot().settled == {Outcome.FAILURE: 1}
+
+
+def test_an_application_that_never_answers_gives_its_permit_back() -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+
+    middleware = GuardMiddleware(app)
+    assert asyncio.run(request(middleware, http())) == []
+    assert middleware.guard.snapshot().settled == {Outcome.FAILURE: 1}
+
+
+def test_an_application_that_answers_twice_is_handed_on_as_it_is() -> None:
+    middleware = GuardMiddleware(answering(*OK, *OK))
+    assert asyncio.run(request(middleware, http())) == OK + OK
+    assert middleware.guard.snapshot().settled == {Outcome.SUCCESS: 1}
+
+
+@pytest.mark.parametrize("message", [{}, {"type": "http.response.start"}, {"type": 7}, "text"], ids=repr)
+def test_messages_that_make_no_sense_are_the_servers_to_complain_about(message: Any) -> None:
+    middleware = GuardMiddleware(answering(message))
+    assert asyncio.run(request(middleware, http())) == [message]
+    assert middleware.guard.snapshot().in_flight == 0
+
+
+def test_a_send_that_raises_reaches_the_application() -> None:
+    middleware = GuardMiddleware(answering())
+
+    async def send(message: Message) -> None:
+        raise OSError("gone")
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(middleware(http(), receive, send))
+    assert middleware.guard.snapshot().in_flight == 0
+
+
+def test_a_stream_gives_its_permit_back_at_the_first_body_message() -> None:
+    in_flight: list[int] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send(OK[0])
+        for _ in range(3):
+            in_flight.append(middleware.guard.snapshot().in_flight)
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await send({"type": "http.response.body"})
+
+    middleware = GuardMiddleware(app)
+    asyncio.run(request(middleware, http()))
+    assert in_flight == [1, 0, 0]
+    assert "0 streams open" in repr(middleware)
+
+
+def test_a_stream_over_the_cap_keeps_its_permit_and_is_not_cut() -> None:
+    in_flight: list[int] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send(OK[0])
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        in_flight.append(middleware.guard.snapshot().in_flight)
+        await send({"type": "http.response.body"})
+
+    middleware = GuardMiddleware(app, max_streams=0)
+    assert len(asyncio.run(request(middleware, http()))) == 3
+    assert in_flight == [1]
+    assert middleware.guard.snapshot().settled == {Outcome.SUCCESS: 1}
+
+
+def test_work_after_the_response_is_no_service_time() -> None:
+    in_flight: list[int] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await answering()(scope, receive, send)
+        in_flight.append(middleware.guard.snapshot().in_flight)
+
+    middleware = GuardMiddleware(app)
+    asyncio.run(request(middleware, http()))
+    assert in_flight == [0]
+
+
+def test_a_file_sent_by_path_ends_the_service() -> None:
+    middleware = GuardMiddleware(answering(OK[0], {"type": "http.response.pathsend", "path": "/x"}))
+    asyncio.run(request(middleware, http()))
+    assert middleware.guard.snapshot().settled == {Outcome.SUCCESS: 1}
+
+
+WEBSOCKET: dict[str, Any] = {"type": "websocket", "path": "/ws", "headers": [], "client": None}
+CONNECT: Message = {"type": "websocket.connect"}
+
+
+def test_a_websocket_is_admitted_and_then_counts_as_a_stream() -> None:
+    seen: list[tuple[int, str]] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+        seen.append((middleware.guard.snapshot().in_flight, repr(middleware)[-16:]))
+        await send({"type": "websocket.accept"})
+        seen.append((middleware.guard.snapshot().in_flight, repr(middleware)[-16:]))
+        await send({"type": "websocket.close"})
+
+    middleware = GuardMiddleware(app)
+    asyncio.run(request(middleware, WEBSOCKET, CONNECT))
+    assert seen == [(1, "0 streams open>"[-16:].rjust(16)), (0, "1 streams open>"[-16:].rjust(16))]
+
+
+def test_a_websocket_that_the_application_rejects_gives_its_permit_back() -> None:
+    middleware = GuardMiddleware(answering({"type": "websocket.close"}))
+    asyncio.run(request(middleware, WEBSOCKET, CONNECT))
+    assert middleware.guard.snapshot().settled == {Outcome.IGNORED: 1}
+
+
+def test_a_websocket_is_refused_by_closing_it() -> None:
+    sent = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), WEBSOCKET, CONNECT))
+    assert sent == [{"type": "websocket.close", "code": 1013}]
+
+
+def test_a_websocket_is_refused_with_a_response_where_the_server_can() -> None:
+    scope = {**WEBSOCKET, "extensions": {"websocket.http.response": {}}}
+    start, body = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), scope, CONNECT))
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
+    assert body["type"] == "websocket.http.response.body"
+
+
+def test_no_more_websockets_are_open_than_the_cap_allows() -> None:
+    middleware = GuardMiddleware(answering({"type": "websocket.accept"}), max_streams=0)
+    assert asyncio.run(request(middleware, WEBSOCKET, CONNECT))[0]["code"] == 1013
+    assert middleware.guard.snapshot().in_flight == 0
+
+
+def test_a_client_that_left_while_queued_is_not_served() -> None:
+    middleware = GuardMiddleware(answering(), full_guard())
+
+    async def main() -> list[Message]:
+        first = middleware.guard.admit()
+        await first.acquire()
+        queued = asyncio.create_task(request(middleware, http(), {"type": "http.disconnect"}))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first.settle(Outcome.SUCCESS)
+        return await queued
+
+    assert asyncio.run(main()) == []
+    assert middleware.guard.snapshot().settled[Outcome.IGNORED] == 1
+
+
+def test_a_client_that_left_after_its_whole_request_is_not_served() -> None:
+    middleware = GuardMiddleware(answering(), full_guard())
+
+    async def main() -> list[Message]:
+        first = middleware.guard.admit()
+        await first.acquire()
+        whole = {"type": "http.request", "body": b"all", "more_body": False}
+        queued = asyncio.create_task(request(middleware, http(), whole, {"type": "http.disconnect"}))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first.settle(Outcome.SUCCESS)
+        return await queued
+
+    assert asyncio.run(main()) == []
+
+
+def test_a_request_past_its_deadline_is_refused_though_a_permit_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    middleware = GuardMiddleware(answering(), timeout=0.2, trusted_proxies=["127.0.0.1"])
+    monkeypatch.setattr("time.time", lambda: 1_700_000_001.0)
+    sent = asyncio.run(request(middleware, http(headers=[(b"x-request-start", b"1700000000")])))
+    assert sent[0]["status"] == 503
+    assert middleware.guard.snapshot().refused == {Reason.DEADLINE: 1}
+
+
+def test_a_body_read_ahead_while_queued_reaches_the_application_whole() -> None:
+    bodies: list[bytes] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            bodies.append(message["body"])
+            more = message["more_body"]
+        await answering()(scope, receive, send)
+
+    middleware = GuardMiddleware(app, full_guard())
+
+    async def main() -> list[Message]:
+        first = middleware.guard.admit()
+        await first.acquire()
+        parts = [
+            {"type": "http.request", "body": b"one", "more_body": True},
+            {"type": "http.request", "body": b"two", "more_body": False},
+        ]
+        queued = asyncio.create_task(request(middleware, http(), *parts))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first.settle(Outcome.SUCCESS)
+        return await queued
+
+    assert asyncio.run(main()) == OK
+    assert bodies == [b"one", b"two"]
+
+
+def test_a_queued_request_that_is_cancelled_leaves_nothing_behind() -> None:
+    middleware = GuardMiddleware(answering(), full_guard())
+
+    async def main() -> None:
+        async with middleware.guard.admit():
+            queued = asyncio.create_task(request(middleware, http()))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            queued.cancel()
+            await asyncio.gather(queued, return_exceptions=True)
+
+    asyncio.run(main())
+    assert middleware.guard.snapshot().queued == middleware.guard.snapshot().in_flight == 0
+
+
+def test_a_timeout_sets_the_deadline_of_the_application() -> None:
+    seen: list[float | None] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        seen.append(remaining())
+        await answering()(scope, receive, send)
+
+    asyncio.run(request(GuardMiddleware(app, timeout=5.0), http()))
+    assert seen[0] is not None
+    assert 0.0 < seen[0] <= 5.0
+    assert current_deadline.get() is None
+    assert remaining() is None
+
+
+def test_the_key_and_the_priority_come_from_the_scope() -> None:
+    events: list[Any] = []
+    guard = Guard(listeners=[events.append])
+    middleware = GuardMiddleware(answering(), guard, key=lambda scope: "K", priority=lambda scope: Priority.HIGH)
+    asyncio.run(request(middleware, http()))
+    assert (events[0].key, events[0].priority) == ("K", Priority.HIGH)
+
+
+def test_a_key_that_raises_lets_the_request_through_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    def key(scope: Any) -> str:
+        raise KeyError("bug")
+
+    middleware = GuardMiddleware(answering(), key=key)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            assert asyncio.run(request(middleware, http())) == OK
+    assert len(caplog.records) == 1
+
+
+def test_an_error_inside_the_guard_lets_the_request_through(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middleware = GuardMiddleware(answering())
+
+    def broken(admission: Any) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(middleware.guard, "begin", broken)
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(request(middleware, http())) == OK
+    assert "the request goes on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"app": None}, "app must be an ASGI application, got None"),
+        ({"guard": "web"}, "guard must be a Guard or None, got 'web'"),
+        ({"key": 1}, "key must be callable, or None"),
+        ({"priority": 1}, "priority must be callable, or None"),
+        ({"timeout": 0.0}, "timeout must be a positive number of seconds, got 0.0"),
+        ({"max_streams": -1}, "max_streams must be at least 0, got -1"),
+        ({"trusted_proxies": ["nowhere"]}, "trusted_proxies must be addresses, networks or"),
+        ({"trusted_proxies": "10.0.0.1"}, "trusted_proxies must be a sequence"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_wrong_argument_names_itself_and_the_remedy(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        GuardMiddleware(**{"app": answering(), **arguments})
+
+
+@given(st.binary(max_size=200), st.binary(max_size=30))
+def test_headers_of_strangers_change_nothing(value: bytes, name: bytes) -> None:
+    events: list[Any] = []
+    middleware = GuardMiddleware(answering(), Guard(listeners=[events.append]), trusted_proxies=["10.0.0.0/8"])
+    headers = [(b"x-request-start", value), (name, value), (b"x-queue-start", value)]
+    assert asyncio.run(request(middleware, http(headers=headers))) == OK
+    assert events[0].queue_time < 1.0
+
+
+@given(st.binary(max_size=200))
+def test_headers_of_a_trusted_proxy_never_raise(value: bytes) -> None:
+    middleware = GuardMiddleware(answering(), trusted_proxies=["127.0.0.0/8", "unix"])
+    assert asyncio.run(request(middleware, http(headers=[(b"x-request-start", value)]))) == OK
+
+
+def test_a_trusted_stamp_counts_as_queue_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Any] = []
+    middleware = GuardMiddleware(answering(), Guard(listeners=[events.append]), trusted_proxies=["127.0.0.1"])
+    monkeypatch.setattr("time.time", lambda: 1_700_000_001.5)
+    asyncio.run(request(middleware, http(headers=[(b"x-request-start", b"t=1700000001.250")])))
+    assert events[0].queue_time == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_websocket_waits_in_the_queue_too() -> None:
+    middleware = GuardMiddleware(answering({"type": "websocket.accept"}), full_guard())
+
+    async def main() -> list[Message]:
+        first = middleware.guard.admit()
+        await first.acquire()
+        queued = asyncio.create_task(request(middleware, WEBSOCKET, CONNECT))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first.settle(Outcome.SUCCESS)
+        return await queued
+
+    assert asyncio.run(main()) == [{"type": "websocket.accept"}]
+
+
+def test_a_dry_run_refuses_nothing() -> None:
+    middleware = GuardMiddleware(answering(), full_guard(dry_run=True))
+
+    async def main() -> list[Message]:
+        admissions = [middleware.guard.admit() for _ in range(3)]
+        for each in admissions:
+            await each.acquire()
+        sent = await request(middleware, http())
+        for each in admissions:
+            each.settle(Outcome.SUCCESS)
+        return sent
+
+    assert asyncio.run(main()) == OK
+    assert set(middleware.guard.snapshot().refused) <= set(Reason)
