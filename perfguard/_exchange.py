@@ -190,11 +190,14 @@ class Prefetch:
 
     async def _read(self) -> None:
         try:
-            more = True
-            while more:
-                message = await self._receive()
-                self._messages.append(message)
-                self._news.set()
-                more = message.get("type") == "http.request" and not message.get("more_body")
+            body = await self._next()
+            if body.get("type") == "http.request" and not body.get("more_body"):
+                await self._next()
         finally:
             self._news.set()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._messages.append(message)
+        self._news.set()
+        return message
