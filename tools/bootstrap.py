@@ -45,11 +45,17 @@ def _has_pip(python: Path) -> bool:
 
 
 def _install(python: Path, pip: list[str], *, lock: str) -> None:
-    """Install the lock (wheels only: no compiler is assumed), then the project, built by the locked hatchling."""
-    install = [str(python), *pip, "install", "--quiet", "--disable-pip-version-check"]
+    """Install the lock (wheels only: no compiler is assumed), then the project, built by the locked hatchling.
+
+    `--no-deps`: the lock is complete. Left to resolve, older pips look for a newer release of a package that is named
+    with an extra (`coverage[toml]`) and then refuse it, because only the plain name is pinned; so a release made after
+    the lock would break every new machine.
+    """
+    install = [str(python), *pip, "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     _run([*install, "--only-binary=:all:", "--require-hashes", "--requirement", lock])
     own_pip = [str(python), "-m", "pip", *install[len(pip) + 1 :]]
-    _run([*own_pip, "--no-build-isolation", "--no-deps", "--editable", str(ROOT)])
+    _run([*own_pip, "--no-build-isolation", "--editable", str(ROOT)])
+    _run([str(python), "-m", "pip", "check"])
 
 
 def _run(command: list[str]) -> None:
