@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+from perfguard.errors import Rejected
 from perfguard.outcome import Call, Outcome
 from perfguard.pipeline import Passage
 from perfguard.queueing.place import Place
@@ -13,14 +14,14 @@ from perfguard.queueing.place import Place
 class Gate(Protocol):
     """What an admission asks of its guard."""
 
-    def enter(self, admission: Admission) -> None:
-        """Admit on this thread; blocks while the call must wait."""
+    def enter(self, admission: Admission) -> Rejected | None:
+        """Admit on this thread, or return the refusal; blocks while the call must wait."""
 
-    def begin(self, admission: Admission) -> Place | None:
-        """Admit on the running event loop; return the place where the call must wait."""
+    def begin(self, admission: Admission) -> Place | Rejected | None:
+        """Admit on the running event loop, or return where the call must wait, or the refusal."""
 
-    async def queue(self, admission: Admission, place: Place) -> None:
-        """Wait for the end of the queueing on the running event loop."""
+    async def queue(self, admission: Admission, place: Place) -> Rejected | None:
+        """Wait for the end of the queueing on the running event loop; return a refusal."""
 
     def settle(self, admission: Admission, outcome: Outcome) -> None:
         """Take the admission back."""
@@ -71,9 +72,15 @@ class Admission(Passage):
         Raises:
             Rejected: A policy refused the call.
         """
-        place = self._gate.begin(self)
-        if place is not None:
-            await self._gate.queue(self, place)
+        opening = self._gate.begin(self)
+        if isinstance(opening, Place):
+            opening = await self._gate.queue(self, opening)
+        if opening is not None:
+            try:
+                raise opening
+            finally:
+                # Its traceback holds this frame: a cycle, for the collector to find.
+                del opening
 
     def settle(self, outcome: Outcome) -> None:
         """Say how the call ended; from the second time on it does nothing."""
@@ -82,7 +89,12 @@ class Admission(Passage):
             self._gate.settle(self, outcome)
 
     def __enter__(self) -> Self:
-        self._gate.enter(self)
+        refusal = self._gate.enter(self)
+        if refusal is not None:
+            try:
+                raise refusal
+            finally:
+                del refusal
         return self
 
     def __exit__(

@@ -109,14 +109,13 @@ class GuardMiddleware:
             await self.app(scope, receive, send)
             return
         admission = self.guard.admit(self._call(scope, receive))
-        try:
-            prefetch = await self._admit(admission, kind, receive)
-        except Rejected as error:
-            await self._refuse(error, scope, receive, send)
-        except ClientGone:
-            admission.settle(Outcome.IGNORED)
+        opening = self._begin(admission, kind)
+        if opening is None:
+            await self._serve(admission, scope, receive, send)
+        elif isinstance(opening, Place):
+            await self._serve_later(opening, scope, receive, send)
         else:
-            await self._serve(admission, scope, prefetch or receive, send)
+            await self._refuse(opening, scope, receive, send)
 
     def _passes(self, scope: Scope) -> bool:
         return not self.guard.enabled or scope.get("path") in self._exempt
@@ -137,45 +136,37 @@ class GuardMiddleware:
             self._fault("the request's key, priority or arrival", error)
             return Call()
 
-    async def _admit(self, admission: Admission, kind: str, receive: Receive) -> Prefetch | None:
-        """Wait until the request may be served; return what was read of it meanwhile."""
+    def _begin(self, admission: Admission, kind: str) -> Place | Rejected | None:
         if kind == "websocket" and self._streams.full:
-            raise LimitExceeded(Reason.STREAM_LIMIT)
+            return LimitExceeded(Reason.STREAM_LIMIT)
         try:
-            place = self.guard.begin(admission)
-        except Rejected:
-            raise
+            return self.guard.begin(admission)
         except Exception as error:
             self._fault("admission", error)
             return None
-        if place is None:
-            return None
-        if kind == "websocket" or _arrival.transport_of(receive) is not None:
-            await self._queue(admission, place, _arrival.transport_of(receive))
-            return None
-        return await self._queue_and_read(admission, place, receive)
 
-    async def _queue(self, admission: Admission, place: Place, transport: Any) -> None:
-        await self.guard.queue(admission, place)
-        if transport is not None and transport.is_closing():
-            raise ClientGone
-
-    async def _queue_and_read(self, admission: Admission, place: Place, receive: Receive) -> Prefetch:
-        """Wait; where the server hides its transport, only a read tells that the client left."""
-        prefetch = Prefetch(receive)
+    async def _serve_later(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait in the admission queue, and then serve, refuse, or find that the client has left."""
+        admission: Admission = place.passage
+        transport = _arrival.transport_of(receive)
+        # Where the server hides its transport, only a read tells that the client left.
+        hidden = transport is None and scope["type"] == "http"
+        ahead = Prefetch(receive) if hidden else None
         try:
-            await self.guard.queue(admission, place)
-            if prefetch.disconnected:
-                raise ClientGone
-        except BaseException:
-            prefetch.close()
-            raise
-        return prefetch
+            refusal = await self.guard.queue(admission, place)
+            if refusal is not None:
+                await self._refuse(refusal, scope, receive, send)
+            elif ahead.disconnected if ahead else (transport is not None and transport.is_closing()):
+                admission.settle(Outcome.IGNORED)
+            else:
+                await self._serve(admission, scope, ahead.receive if ahead else receive, send)
+        finally:
+            if ahead is not None:
+                ahead.close()
 
-    async def _serve(self, admission: Admission, scope: Scope, source: Receive | Prefetch, send: Send) -> None:
+    async def _serve(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
         follow = Exchange if scope["type"] == "http" else Handshake
         exchange = follow(admission, send, self._streams)
-        receive = source.receive if isinstance(source, Prefetch) else source
         deadline = admission.call.deadline
         token = None if deadline is None else current_deadline.set(deadline)
         try:
@@ -188,8 +179,6 @@ class GuardMiddleware:
         finally:
             if token is not None:
                 current_deadline.reset(token)
-            if isinstance(source, Prefetch):
-                source.close()
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         headers, body = self._refusals.render(error, scope.get("headers") or [])
@@ -207,10 +196,6 @@ class GuardMiddleware:
         if not self._logged:
             self._logged = True
             _logger.error("unexpected error in %s; the request goes on", where, exc_info=error)
-
-
-class ClientGone(Exception):
-    """The client left while its request was queued; there is nobody to answer."""
 
 
 def _check(app: object, guard: object, **functions: object) -> None:

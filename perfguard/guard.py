@@ -112,43 +112,31 @@ class Guard:
                 settled=dict(self._settled),
             )
 
-    def enter(self, admission: Admission) -> None:
-        """Admit on this thread; blocks while the call must wait.
-
-        Raises:
-            Rejected: A policy refused the call.
-        """
-        place = self._start(admission, None)
-        if place is None:
-            return
+    def enter(self, admission: Admission) -> Rejected | None:
+        """Admit on this thread, or return the refusal; blocks while the call must wait."""
+        opening = self._start(admission, None)
+        if not isinstance(opening, Place):
+            return opening
         try:
-            while not threads.wait(place):
+            while not threads.wait(opening):
                 self._expire()
         except BaseException:
-            self._withdraw(admission, place)
+            self._withdraw(admission, opening)
             raise
-        _resume(admission, place)
+        return _refusal(admission, opening)
 
-    def begin(self, admission: Admission) -> Place | None:
-        """Admit on the running event loop; return the place where the call must wait.
-
-        Raises:
-            Rejected: A policy refused the call.
-        """
+    def begin(self, admission: Admission) -> Place | Rejected | None:
+        """Admit on the running event loop, or return where the call must wait, or the refusal."""
         return self._start(admission, self._lane())
 
-    async def queue(self, admission: Admission, place: Place) -> None:
-        """Wait for the end of the queueing on the running event loop.
-
-        Raises:
-            Rejected: The call waited too long, or gave way to one of higher priority.
-        """
+    async def queue(self, admission: Admission, place: Place) -> Rejected | None:
+        """Wait for the end of the queueing on the running event loop; return a refusal."""
         try:
             await place.signal
         except BaseException:
             self._withdraw(admission, place)
             raise
-        _resume(admission, place)
+        return _refusal(admission, place)
 
     def settle(self, admission: Admission, outcome: Outcome) -> None:
         """Take an admission back; called by the admission, once."""
@@ -165,47 +153,46 @@ class Guard:
                 self._report(events, ended, now)
         self._finish(ended, events)
 
-    def _start(self, admission: Admission, lane: Lane | None) -> Place | None:
-        """Decide on a new call: raise, let it start, or return its place."""
-        place: Place | None = None
-        refusal: Rejected | None = None
+    def _start(self, admission: Admission, lane: Lane | None) -> Place | Rejected | None:
+        """Decide on a new call: start it, or return its place or its refusal."""
         events: list[Event] = []
         with self._lock:
             now = self._clock()
-            try:
-                place = self._decided(admission, now, lane, events)
-            except Rejected as error:
-                refusal = error
-                self._refused[error.reason] += 1
-            if place is None and refusal is None:
+            opening = self._decided(admission, now, lane, events)
+            if opening is None:
                 self._admit_at(admission, now, lane)
+            elif not isinstance(opening, Place):
+                self._refused[opening.reason] += 1
+                admission.settled = True
             ended = self._released(now)
             if self._notifier:
-                events += self._opening(admission, place, refusal, now)
+                events += self._opening(admission, opening, now)
                 self._report(events, ended, now)
         if ended or events:
             self._finish(ended, events)
-        if refusal is not None:
-            admission.settled = True
-            raise refusal
-        return place
+        return opening
 
-    def _decided(self, admission: Admission, now: float, lane: Lane | None, events: list[Event]) -> Place | None:
+    def _decided(
+        self, admission: Admission, now: float, lane: Lane | None, events: list[Event]
+    ) -> Place | Rejected | None:
         if not self.enabled:
             return None
         try:
             if self.dry_run:
                 self._rehearse(admission, now, events)
                 return None
-            hold = lane is not None and lane.holds(now)
-            place = self._pipeline.admit(admission, now, hold=hold)
-            if place is not None:
-                (threads if lane is None else lane).attach(place)
-        except Rejected:
-            raise
+            return self._opened(admission, now, lane)
+        except Rejected as error:
+            # A traceback would tie the frames it passed into a cycle, for the collector to find.
+            return error.with_traceback(None)
         except Exception as error:
             self._notifier.fault("admit", error)
             return None
+
+    def _opened(self, admission: Admission, now: float, lane: Lane | None) -> Place | None:
+        place = self._pipeline.admit(admission, now, hold=lane is not None and lane.holds(now))
+        if place is not None:
+            (threads if lane is None else lane).attach(place)
         return place
 
     def _rehearse(self, admission: Admission, now: float, events: list[Event]) -> None:
@@ -216,10 +203,12 @@ class Guard:
                 refused = self._notifier.refused(admission.call, refusal, now, enforced=False)
                 events.append(refused)
 
-    def _opening(self, admission: Admission, place: Place | None, refusal: Rejected | None, now: float) -> list[Event]:
-        if refusal is not None:
-            return [self._notifier.refused(admission.call, refusal, now)]
-        return [self._notifier.admitted(admission, now)] if place is None else []
+    def _opening(self, admission: Admission, opening: Place | Rejected | None, now: float) -> list[Event]:
+        if opening is None:
+            return [self._notifier.admitted(admission, now)]
+        if isinstance(opening, Place):
+            return []
+        return [self._notifier.refused(admission.call, opening, now)]
 
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
         """Add what became of the places whose wait ended, and what policies changed."""
@@ -365,10 +354,12 @@ class Guard:
             os.register_at_fork(after_in_child=in_child)
 
 
-def _resume(admission: Admission, place: Place) -> None:
-    if place.error is not None:
+def _refusal(admission: Admission, place: Place) -> Rejected | None:
+    """Take the refusal out of a place whose wait is over."""
+    error, place.error = place.error, None
+    if error is not None:
         admission.settled = True
-        raise place.error
+    return error
 
 
 def _switch(variable: str, *, default: bool) -> bool:

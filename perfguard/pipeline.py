@@ -94,7 +94,7 @@ class Pipeline:
         try:
             self.admit(passage, now)
         except Rejected as error:
-            place.error = error
+            place.error = error.with_traceback(None)
 
     def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
         """Give every ticket back, innermost first."""
@@ -116,7 +116,7 @@ class Pipeline:
                 else:
                     ticket = policy.admit(passage.call, now)
             except Rejected as error:
-                refusal = refusal or error
+                refusal = refusal or error.with_traceback(None)
             passage.tickets.append(ticket)
         return refusal
 

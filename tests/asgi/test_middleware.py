@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
@@ -16,72 +15,8 @@ from perfguard.asgi import GuardMiddleware
 from perfguard.context import current_deadline, remaining
 from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
-from perfguard.limits import FixedLimit, Limiter
 from perfguard.outcome import Outcome, Priority, Reason
-from perfguard.queueing import AdmissionQueue
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
-OK: list[Message] = [
-    {"type": "http.response.start", "status": 200, "headers": []},
-    {"type": "http.response.body", "body": b"ok"},
-]
-
-
-def answering(*messages: Message) -> App:
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        for message in messages or OK:
-            await send(message)
-
-    return app
-
-
-def http(path: str = "/", headers: list[tuple[bytes, bytes]] | None = None, **more: Any) -> dict[str, Any]:
-    client = ("127.0.0.1", 5000)
-    return {"type": "http", "method": "GET", "path": path, "headers": headers or [], "client": client, **more}
-
-
-async def request(app: App, scope: Any, *incoming: Message) -> list[Message]:
-    """Serve one scope; return what was sent."""
-    sent: list[Message] = []
-    messages = list(incoming) or [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> Message:
-        if messages:
-            return messages.pop(0)
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    return sent
-
-
-def full_guard(**arguments: Any) -> Guard:
-    """A guard of one permit and one place to wait."""
-    return Guard(Limiter(FixedLimit(1), AdmissionQueue(min_length=1, max_length=1)), **arguments)
-
-
-async def refused(middleware: GuardMiddleware, scope: Any, *incoming: Message) -> list[Message]:
-    """Serve a scope while the permit and the place are taken."""
-    guard = middleware.guard
-    async with guard.admit():
-        waiting = asyncio.create_task(guard.admit().acquire())
-        await asyncio.sleep(0)
-        sent = await request(middleware, scope, *incoming)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-    assert guard.snapshot().in_flight == guard.snapshot().queued == 0
-    return sent
-
-
-def header(message: Message, name: bytes) -> bytes:
-    value: bytes = dict(message["headers"])[name]
-    return value
+from tests.asgi.messages import OK, Message, Receive, Send, answering, full_guard, header, http, refused, request
 
 
 def test_a_request_is_served_as_without_the_middleware() -> None:
@@ -213,181 +148,12 @@ def test_a_send_that_raises_reaches_the_application() -> None:
     assert middleware.guard.snapshot().in_flight == 0
 
 
-def test_a_stream_gives_its_permit_back_at_the_first_body_message() -> None:
-    in_flight: list[int] = []
-
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        await send(OK[0])
-        for _ in range(3):
-            in_flight.append(middleware.guard.snapshot().in_flight)
-            await send({"type": "http.response.body", "body": b"x", "more_body": True})
-        await send({"type": "http.response.body"})
-
-    middleware = GuardMiddleware(app)
-    asyncio.run(request(middleware, http()))
-    assert in_flight == [1, 0, 0]
-    assert "0 streams open" in repr(middleware)
-
-
-def test_a_stream_over_the_cap_keeps_its_permit_and_is_not_cut() -> None:
-    in_flight: list[int] = []
-
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        await send(OK[0])
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
-        in_flight.append(middleware.guard.snapshot().in_flight)
-        await send({"type": "http.response.body"})
-
-    middleware = GuardMiddleware(app, max_streams=0)
-    assert len(asyncio.run(request(middleware, http()))) == 3
-    assert in_flight == [1]
-    assert middleware.guard.snapshot().settled == {Outcome.SUCCESS: 1}
-
-
-def test_work_after_the_response_is_no_service_time() -> None:
-    in_flight: list[int] = []
-
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        await answering()(scope, receive, send)
-        in_flight.append(middleware.guard.snapshot().in_flight)
-
-    middleware = GuardMiddleware(app)
-    asyncio.run(request(middleware, http()))
-    assert in_flight == [0]
-
-
-def test_a_file_sent_by_path_ends_the_service() -> None:
-    middleware = GuardMiddleware(answering(OK[0], {"type": "http.response.pathsend", "path": "/x"}))
-    asyncio.run(request(middleware, http()))
-    assert middleware.guard.snapshot().settled == {Outcome.SUCCESS: 1}
-
-
-WEBSOCKET: dict[str, Any] = {"type": "websocket", "path": "/ws", "headers": [], "client": None}
-CONNECT: Message = {"type": "websocket.connect"}
-
-
-def test_a_websocket_is_admitted_and_then_counts_as_a_stream() -> None:
-    seen: list[tuple[int, str]] = []
-
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        await receive()
-        seen.append((middleware.guard.snapshot().in_flight, repr(middleware)[-16:]))
-        await send({"type": "websocket.accept"})
-        seen.append((middleware.guard.snapshot().in_flight, repr(middleware)[-16:]))
-        await send({"type": "websocket.close"})
-
-    middleware = GuardMiddleware(app)
-    asyncio.run(request(middleware, WEBSOCKET, CONNECT))
-    assert seen == [(1, "0 streams open>"[-16:].rjust(16)), (0, "1 streams open>"[-16:].rjust(16))]
-
-
-def test_a_websocket_that_the_application_rejects_gives_its_permit_back() -> None:
-    middleware = GuardMiddleware(answering({"type": "websocket.close"}))
-    asyncio.run(request(middleware, WEBSOCKET, CONNECT))
-    assert middleware.guard.snapshot().settled == {Outcome.IGNORED: 1}
-
-
-def test_a_websocket_is_refused_by_closing_it() -> None:
-    sent = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), WEBSOCKET, CONNECT))
-    assert sent == [{"type": "websocket.close", "code": 1013}]
-
-
-def test_a_websocket_is_refused_with_a_response_where_the_server_can() -> None:
-    scope = {**WEBSOCKET, "extensions": {"websocket.http.response": {}}}
-    start, body = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), scope, CONNECT))
-    assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
-    assert body["type"] == "websocket.http.response.body"
-
-
-def test_no_more_websockets_are_open_than_the_cap_allows() -> None:
-    middleware = GuardMiddleware(answering({"type": "websocket.accept"}), max_streams=0)
-    assert asyncio.run(request(middleware, WEBSOCKET, CONNECT))[0]["code"] == 1013
-    assert middleware.guard.snapshot().in_flight == 0
-
-
-def test_a_client_that_left_while_queued_is_not_served() -> None:
-    middleware = GuardMiddleware(answering(), full_guard())
-
-    async def main() -> list[Message]:
-        first = middleware.guard.admit()
-        await first.acquire()
-        queued = asyncio.create_task(request(middleware, http(), {"type": "http.disconnect"}))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        first.settle(Outcome.SUCCESS)
-        return await queued
-
-    assert asyncio.run(main()) == []
-    assert middleware.guard.snapshot().settled[Outcome.IGNORED] == 1
-
-
-def test_a_client_that_left_after_its_whole_request_is_not_served() -> None:
-    middleware = GuardMiddleware(answering(), full_guard())
-
-    async def main() -> list[Message]:
-        first = middleware.guard.admit()
-        await first.acquire()
-        whole = {"type": "http.request", "body": b"all", "more_body": False}
-        queued = asyncio.create_task(request(middleware, http(), whole, {"type": "http.disconnect"}))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        first.settle(Outcome.SUCCESS)
-        return await queued
-
-    assert asyncio.run(main()) == []
-
-
 def test_a_request_past_its_deadline_is_refused_though_a_permit_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     middleware = GuardMiddleware(answering(), timeout=0.2, trusted_proxies=["127.0.0.1"])
     monkeypatch.setattr("time.time", lambda: 1_700_000_001.0)
     sent = asyncio.run(request(middleware, http(headers=[(b"x-request-start", b"1700000000")])))
     assert sent[0]["status"] == 503
     assert middleware.guard.snapshot().refused == {Reason.DEADLINE: 1}
-
-
-def test_a_body_read_ahead_while_queued_reaches_the_application_whole() -> None:
-    bodies: list[bytes] = []
-
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        more = True
-        while more:
-            message = await receive()
-            bodies.append(message["body"])
-            more = message["more_body"]
-        await answering()(scope, receive, send)
-
-    middleware = GuardMiddleware(app, full_guard())
-
-    async def main() -> list[Message]:
-        first = middleware.guard.admit()
-        await first.acquire()
-        parts = [
-            {"type": "http.request", "body": b"one", "more_body": True},
-            {"type": "http.request", "body": b"two", "more_body": False},
-        ]
-        queued = asyncio.create_task(request(middleware, http(), *parts))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        first.settle(Outcome.SUCCESS)
-        return await queued
-
-    assert asyncio.run(main()) == OK
-    assert bodies == [b"one", b"two"]
-
-
-def test_a_queued_request_that_is_cancelled_leaves_nothing_behind() -> None:
-    middleware = GuardMiddleware(answering(), full_guard())
-
-    async def main() -> None:
-        async with middleware.guard.admit():
-            queued = asyncio.create_task(request(middleware, http()))
-            for _ in range(3):
-                await asyncio.sleep(0)
-            queued.cancel()
-            await asyncio.gather(queued, return_exceptions=True)
-
-    asyncio.run(main())
-    assert middleware.guard.snapshot().queued == middleware.guard.snapshot().in_flight == 0
 
 
 def test_a_timeout_sets_the_deadline_of_the_application() -> None:
@@ -477,21 +243,6 @@ def test_a_trusted_stamp_counts_as_queue_time(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("time.time", lambda: 1_700_000_001.5)
     asyncio.run(request(middleware, http(headers=[(b"x-request-start", b"t=1700000001.250")])))
     assert events[0].queue_time == pytest.approx(0.25, abs=0.05)
-
-
-def test_a_websocket_waits_in_the_queue_too() -> None:
-    middleware = GuardMiddleware(answering({"type": "websocket.accept"}), full_guard())
-
-    async def main() -> list[Message]:
-        first = middleware.guard.admit()
-        await first.acquire()
-        queued = asyncio.create_task(request(middleware, WEBSOCKET, CONNECT))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        first.settle(Outcome.SUCCESS)
-        return await queued
-
-    assert asyncio.run(main()) == [{"type": "websocket.accept"}]
 
 
 def test_a_dry_run_refuses_nothing() -> None:
