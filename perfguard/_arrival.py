@@ -32,10 +32,11 @@ def transport_of(receive: Any) -> Any:
     one whose protocol does. No public interface offers it; a server that changes its
     ways costs the information, nothing else.
     """
-    owner = getattr(receive, "__self__", None)
-    transport = getattr(owner, "transport", None)
-    if transport is None:
-        transport = getattr(getattr(owner, "protocol", None), "transport", None)
+    try:
+        owner = receive.__self__
+        transport = getattr(owner, "transport", None) or owner.protocol.transport
+    except AttributeError:
+        return None
     return transport if hasattr(transport, "get_extra_info") else None
 
 

@@ -64,11 +64,11 @@ class Exchange:
         self._status = 0
         self._streaming = False
 
-    async def send(self, message: Message) -> None:
-        """Hand a message of the application on to the server."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Hand a message of the application on to the server; to be awaited."""
         if not self._admission.settled:
             self._follow(message)
-        await self._send(message)
+        return self._send(message)
 
     def close(self, error: BaseException | None) -> None:
         """End what is still open, once the application has returned or raised."""
@@ -81,8 +81,7 @@ class Exchange:
             self._admission.settle(self._outcome() if self._status else Outcome.FAILURE)
 
     def _follow(self, message: Message) -> None:
-        # A message without a type is the server's to complain about.
-        kind = message.get("type") if isinstance(message, MutableMapping) else None
+        kind = _type_of(message)
         if kind == "http.response.body":
             if message.get("more_body"):
                 self._open_stream()
@@ -125,11 +124,11 @@ class Handshake:
         self._streams = streams
         self._open = False
 
-    async def send(self, message: Message) -> None:
-        """Hand a message of the application on to the server."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Hand a message of the application on to the server; to be awaited."""
         if not self._admission.settled:
             self._follow(message)
-        await self._send(message)
+        return self._send(message)
 
     def close(self, error: BaseException | None) -> None:
         """End what is still open, once the application has returned or raised."""
@@ -139,13 +138,21 @@ class Handshake:
         self._admission.settle(Outcome.IGNORED if error is None else outcome_of(type(error)))
 
     def _follow(self, message: Message) -> None:
-        kind = message.get("type") if isinstance(message, MutableMapping) else None
+        kind = _type_of(message)
         if kind == "websocket.accept":
             self._open = True
             self._streams.count += 1
             self._admission.settle(Outcome.SUCCESS)
         elif kind == "websocket.close":
             self._admission.settle(Outcome.IGNORED)
+
+
+def _type_of(message: Message) -> Any:
+    try:
+        return message["type"]
+    except (KeyError, TypeError):
+        # A message without a type is the server's to complain about.
+        return None
 
 
 class Prefetch:

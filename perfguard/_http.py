@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from random import Random
 
 from perfguard.errors import Rejected
 
 STATUS = 503
 
-_TEXT = b"Service overloaded\n"
-_PROBLEM = b'{"title":"Service overloaded","status":503}'
+_TITLE = "Service overloaded"
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -24,33 +24,45 @@ class Refusals:
         random: Spreads the `Retry-After` of clients that were refused together.
     """
 
-    __slots__ = ("_details", "_random")
+    __slots__ = ("_details", "_random", "_rendered")
 
     _details: bool
     _random: Random
+    _rendered: dict[tuple[int, bool, str], tuple[Headers, bytes]]
 
     def __init__(self, *, details: bool, random: Random) -> None:
         self._details = details
         self._random = random
+        # Few differ: by seconds, kind and reason.
+        self._rendered = {}
 
-    def render(self, error: Rejected, headers: Headers) -> tuple[Headers, bytes]:
+    def render(self, error: Rejected, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, bytes]:
         """Return the headers and the body of a refusal for a request with those headers."""
         after = retry_after(error.retry_after, self._random)
-        if _wants_json(headers):
-            body = self._problem(error) if self._details else _PROBLEM
-            kind = b"application/problem+json"
-        else:
-            body = f"{_TEXT.decode()}{error.reason}\n".encode() if self._details else _TEXT
-            kind = b"text/plain"
-        return [
-            (b"content-type", kind),
-            (b"content-length", b"%d" % len(body)),
-            (b"retry-after", b"%d" % after),
-        ], body
+        variant = after, _wants_json(headers), error.reason if self._details else ""
+        rendered = self._rendered.get(variant)
+        if rendered is None:
+            rendered = self._rendered[variant] = _rendered(*variant)
+        # A copy, since middleware further out may add headers of its own.
+        return rendered[0].copy(), rendered[1]
 
-    def _problem(self, error: Rejected) -> bytes:
-        problem = {"title": "Service overloaded", "status": STATUS, "detail": str(error.reason)}
-        return json.dumps(problem).encode()
+
+def _rendered(after: int, wants_json: bool, reason: str) -> tuple[Headers, bytes]:  # noqa: FBT001
+    kind, body = (b"application/problem+json", _problem(reason)) if wants_json else (b"text/plain", _text(reason))
+    return [
+        (b"content-type", kind),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % after),
+    ], body
+
+
+def _text(reason: str) -> bytes:
+    return f"{_TITLE}\n{reason}\n".encode() if reason else f"{_TITLE}\n".encode()
+
+
+def _problem(reason: str) -> bytes:
+    problem = {"title": _TITLE, "status": STATUS} | ({"detail": reason} if reason else {})
+    return json.dumps(problem, separators=(",", ":")).encode()
 
 
 def retry_after(seconds: float, random: Random) -> int:
@@ -63,7 +75,7 @@ def retry_after(seconds: float, random: Random) -> int:
     return min(30, round(base + random.random() * max(base, 2.0)))
 
 
-def _wants_json(headers: Headers) -> bool:
+def _wants_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     for name, value in headers:
         if name == b"accept":
             return b"json" in value

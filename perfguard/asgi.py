@@ -65,6 +65,7 @@ class GuardMiddleware:
     _proxy_clock: _arrival.ProxyClock
     _key: Callable[[Scope], str] | None
     _priority: Callable[[Scope], Priority] | None
+    _uniform: bool
     _timeout: float | None
     _streams: OpenStreams
     _refusals: Refusals
@@ -94,6 +95,7 @@ class GuardMiddleware:
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
         self._key = key
         self._priority = priority
+        self._uniform = key is None and priority is None
         self._timeout = timeout
         self._streams = OpenStreams(max_streams)
         self._refusals = Refusals(details=details, random=random.Random())
@@ -105,10 +107,15 @@ class GuardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         kind = scope["type"]
-        if kind not in ("http", "websocket") or self._passes(scope):
+        if kind not in ("http", "websocket") or not self.guard.enabled or scope.get("path") in self._exempt:
             await self.app(scope, receive, send)
             return
-        admission = self.guard.admit(self._call(scope, receive))
+        key, priority = ("", Priority.NORMAL) if self._uniform else self._kind_of(scope)
+        refusal = self.guard.refused_again(key, priority) if self.guard.standing else None
+        if refusal is not None:
+            await self._refuse(refusal, scope, receive, send)
+            return
+        admission = Admission(self.guard, self._call(scope, receive, key, priority))
         opening = self._begin(admission, kind)
         if opening is None:
             await self._serve(admission, scope, receive, send)
@@ -117,24 +124,25 @@ class GuardMiddleware:
         else:
             await self._refuse(opening, scope, receive, send)
 
-    def _passes(self, scope: Scope) -> bool:
-        return not self.guard.enabled or scope.get("path") in self._exempt
-
-    def _call(self, scope: Scope, receive: Receive) -> Call:
+    def _kind_of(self, scope: Scope) -> tuple[str, Priority]:
         try:
-            now = self.guard.now()
-            age = _arrival.kernel_age(_arrival.transport_of(receive))
-            if self._proxy_clock:
-                age = max(age, self._proxy_clock.age(scope, time.time()))
-            return Call(
-                key="" if self._key is None else self._key(scope),
-                priority=Priority.NORMAL if self._priority is None else self._priority(scope),
-                arrival=now - age,
-                deadline=None if self._timeout is None else now - age + self._timeout,
-            )
+            key = "" if self._key is None else self._key(scope)
+            priority = Priority.NORMAL if self._priority is None else self._priority(scope)
         except Exception as error:
-            self._fault("the request's key, priority or arrival", error)
-            return Call()
+            self._fault("the request's key or priority", error)
+            return "", Priority.NORMAL
+        return key, priority
+
+    def _call(self, scope: Scope, receive: Receive, key: str, priority: Priority) -> Call:
+        try:
+            arrival = self.guard.now() - _arrival.kernel_age(_arrival.transport_of(receive))
+            if self._proxy_clock:
+                arrival = min(arrival, self.guard.now() - self._proxy_clock.age(scope, time.time()))
+        except Exception as error:
+            self._fault("the request's arrival", error)
+            arrival = self.guard.now()
+        deadline = None if self._timeout is None else arrival + self._timeout
+        return Call(key, priority, arrival, deadline)
 
     def _begin(self, admission: Admission, kind: str) -> Place | Rejected | None:
         if kind == "websocket" and self._streams.full:
@@ -181,16 +189,17 @@ class GuardMiddleware:
                 current_deadline.reset(token)
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, body = self._refusals.render(error, scope.get("headers") or [])
-        kind = "http.response"
-        if scope["type"] == "websocket":
-            await receive()
-            if "websocket.http.response" not in (scope.get("extensions") or {}):
-                await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
-                return
-            kind = "websocket.http.response"
-        await send({"type": f"{kind}.start", "status": STATUS, "headers": headers})
-        await send({"type": f"{kind}.body", "body": body})
+        headers, body = self._refusals.render(error, scope.get("headers") or ())
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": STATUS, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        await receive()
+        if "websocket.http.response" in (scope.get("extensions") or {}):
+            await send({"type": "websocket.http.response.start", "status": STATUS, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": body})
+        else:
+            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
 
     def _fault(self, where: str, error: Exception) -> None:
         if not self._logged:

@@ -16,10 +16,11 @@ from perfguard.clock import Clock, monotonic
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.events import Event, Listener
 from perfguard.limits.limiter import Limiter
-from perfguard.outcome import Call, Outcome, Reason
+from perfguard.outcome import Call, Outcome, Priority, Reason
 from perfguard.pipeline import Pipeline
-from perfguard.policy import Policy
+from perfguard.policy import Policy, QueueingPolicy
 from perfguard.queueing.place import Place
+from perfguard.queueing.standing import StandingRefusals
 from perfguard.snapshot import GuardSnapshot, combined
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Guard:
     name: str
     enabled: bool
     dry_run: bool
+    standing: StandingRefusals
     _pipeline: Pipeline
+    _line: QueueingPolicy | None
     _notifier: Notifier
     _clock: Clock
     _lock: threading.Lock
@@ -74,6 +77,7 @@ class Guard:
         self.dry_run = _switch("PERFGUARD_DRY_RUN", default=False) if dry_run is None else dry_run
         self.enabled = _switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
         self._pipeline = Pipeline(*(policies or (Limiter(),)))
+        self._line = self._pipeline.queueing
         self._notifier = Notifier(name, listeners)
         self._clock = clock
         self._admitted = 0
@@ -101,7 +105,9 @@ class Guard:
     def snapshot(self) -> GuardSnapshot:
         """Return the state at this instant; safe from any thread."""
         with self._lock:
-            line = self._pipeline.queueing
+            if self.standing:
+                self._reopen(self._clock())
+            line = self._line
             return combined(
                 () if line is None else line.snapshots(self._clock()),
                 name=self.name,
@@ -125,6 +131,15 @@ class Guard:
             raise
         return _refusal(admission, opening)
 
+    def refused_again(self, key: str, priority: Priority) -> Rejected | None:
+        """Return the refusal that stands for such calls, `None` if a decision must be taken.
+
+        It is what `begin` would return, at a fraction of the cost. Where listeners want
+        an event of each refusal, none ever stands.
+        """
+        with self._lock:
+            return self.standing.again(key, priority)
+
     def begin(self, admission: Admission) -> Place | Rejected | None:
         """Admit on the running event loop, or return where the call must wait, or the refusal."""
         return self._start(admission, self._lane())
@@ -143,34 +158,53 @@ class Guard:
         if admission.admitted_at is None:
             return
         events: list[Event] = []
+        ended: list[Place] = []
         with self._lock:
             now = self._clock()
             self._settled[outcome] += 1
             self._give_back(admission, outcome, now)
-            ended = self._handed_over(now)
+            if self._line:
+                ended = self._handed_over(now)
             if self._notifier:
                 events.append(self._notifier.settled(admission, outcome, now))
                 self._report(events, ended, now)
-        self._finish(ended, events)
+        if ended or events:
+            self._finish(ended, events)
 
     def _start(self, admission: Admission, lane: Lane | None) -> Place | Rejected | None:
         """Decide on a new call: start it, or return its place or its refusal."""
         events: list[Event] = []
+        ended: list[Place] = []
         with self._lock:
             now = self._clock()
             opening = self._decided(admission, now, lane, events)
             if opening is None:
                 self._admit_at(admission, now, lane)
-            elif not isinstance(opening, Place):
-                self._refused[opening.reason] += 1
-                admission.settled = True
-            ended = self._released(now)
+            else:
+                if not isinstance(opening, Place):
+                    self._refuse(admission, opening)
+                ended = self._released(now)
             if self._notifier:
                 events += self._opening(admission, opening, now)
                 self._report(events, ended, now)
         if ended or events:
             self._finish(ended, events)
         return opening
+
+    def _refuse(self, admission: Admission, error: Rejected) -> None:
+        self._refused[error.reason] += 1
+        admission.settled = True
+        if self._pipeline.queues_first and not self._notifier:
+            self.standing.add(admission.call, error)
+
+    def _reopen(self, now: float) -> None:
+        """Forget the refusals that stood, since something changed; account for them."""
+        for standing in self.standing.cleared():
+            self._refused[standing.error.reason] += standing.count
+            try:
+                self._pipeline.count_refusals(standing.call, standing.count, now)
+            except Exception as error:
+                self._notifier.fault("count_refusals", error)
 
     def _decided(
         self, admission: Admission, now: float, lane: Lane | None, events: list[Event]
@@ -181,18 +215,15 @@ class Guard:
             if self.dry_run:
                 self._rehearse(admission, now, events)
                 return None
-            return self._opened(admission, now, lane)
+            place = self._pipeline.admit(admission, now, hold=lane is not None and lane.holds(now))
+            if place is not None:
+                (threads if lane is None else lane).attach(place)
         except Rejected as error:
             # A traceback would tie the frames it passed into a cycle, for the collector to find.
             return error.with_traceback(None)
         except Exception as error:
             self._notifier.fault("admit", error)
             return None
-
-    def _opened(self, admission: Admission, now: float, lane: Lane | None) -> Place | None:
-        place = self._pipeline.admit(admission, now, hold=lane is not None and lane.holds(now))
-        if place is not None:
-            (threads if lane is None else lane).attach(place)
         return place
 
     def _rehearse(self, admission: Admission, now: float, events: list[Event]) -> None:
@@ -217,7 +248,7 @@ class Guard:
                 events.append(self._notifier.admitted(place.passage, now))
             else:
                 events.append(self._notifier.refused(place.call, place.error, now))
-        line = self._pipeline.queueing
+        line = self._line
         if line is not None:
             events += line.notices(self.name, now)
 
@@ -243,7 +274,7 @@ class Guard:
         admission.settled = True
         with self._lock:
             now = self._clock()
-            line = self._pipeline.queueing
+            line = self._line
             if place.waiting and line is not None:
                 line.withdraw(place, now)
             self._give_back(admission, Outcome.IGNORED, now)
@@ -254,6 +285,8 @@ class Guard:
         self._finish(ended, events)
 
     def _give_back(self, admission: Admission, outcome: Outcome, now: float) -> None:
+        if self.standing:
+            self._reopen(now)
         try:
             self._pipeline.settle(admission, outcome, now)
         except Exception as error:
@@ -261,12 +294,14 @@ class Guard:
 
     def _expire(self) -> bool:
         """Refuse the places that have waited too long; say whether any still wait."""
-        line = self._pipeline.queueing
+        line = self._line
         if line is None:
             return False
         events: list[Event] = []
         with self._lock:
             now = self._clock()
+            if self.standing:
+                self._reopen(now)
             line.expire(now)
             ended = self._released(now) + self._handed_over(now)
             left = len(line) > 0
@@ -277,13 +312,18 @@ class Guard:
 
     def _dispatch(self, lane: Lane, budget: int) -> int:
         """Start at most `budget` waiting calls of a lane; return how many started."""
+        if not self._line:
+            return 0
+        events: list[Event] = []
         with self._lock:
             now = self._clock()
+            if self.standing:
+                self._reopen(now)
             ended = self._handed_over(now, lane, budget)
-            events: list[Event] = []
             if self._notifier:
                 self._report(events, ended, now)
-        self._finish(ended, events)
+        if ended or events:
+            self._finish(ended, events)
         return sum(1 for place in ended if place.lane is lane and place.error is None)
 
     def _handed_over(self, now: float, lane: Lane | None = None, budget: int = 0) -> list[Place]:
@@ -291,8 +331,8 @@ class Guard:
 
         A task's place is started by its own lane alone, and only within the budget.
         """
-        line = self._pipeline.queueing
-        if line is None or not len(line):
+        line = self._line
+        if line is None or not line:
             return []
         granted: list[Place] = []
         while (place := line.head(now)) is not None:
@@ -318,8 +358,7 @@ class Guard:
 
     def _released(self, now: float) -> list[Place]:
         """Return the places that were refused while they waited."""
-        line = self._pipeline.queueing
-        places = [] if line is None else line.released()
+        places = [] if self._line is None else self._line.released()
         for place in places:
             self._give_back(place.passage, Outcome.IGNORED, now)
             if place.error is not None:
@@ -340,6 +379,7 @@ class Guard:
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
         self._lanes = None
+        self.standing = StandingRefusals()
 
     def _start_afresh_in_children(self) -> None:
         """Give each forked child a lock that nobody holds, without keeping the guard alive."""

@@ -40,10 +40,11 @@ class Pipeline:
         ConfigurationError: Something is not a policy, or two of them queue.
     """
 
-    __slots__ = ("policies", "queueing")
+    __slots__ = ("policies", "queueing", "queues_first")
 
     policies: tuple[Policy, ...]
     queueing: QueueingPolicy | None
+    queues_first: bool
 
     def __init__(self, *policies: Policy) -> None:
         for policy in policies:
@@ -54,6 +55,7 @@ class Pipeline:
             raise ConfigurationError("policies", policies, "may hold one limiter, not more")
         self.policies = policies
         self.queueing = queueing[0] if queueing else None
+        self.queues_first = bool(queueing) and policies[0] is self.queueing
 
     def __repr__(self) -> str:
         return f"[{' | '.join(map(repr, self.policies))}]"
@@ -69,16 +71,17 @@ class Pipeline:
         Raises:
             Rejected: A policy refused; those already passed are settled as IGNORED.
         """
+        tickets, queueing = passage.tickets, self.queueing
         try:
-            for policy in self.policies[len(passage.tickets) :]:
-                if hold and policy is self.queueing:
-                    ticket = self.queueing.enqueue(passage.call, now)
+            for policy in self.policies[len(tickets) :] if tickets else self.policies:
+                if hold and policy is queueing:
+                    ticket = queueing.enqueue(passage.call, now)
                 else:
                     ticket = policy.admit(passage.call, now)
                 if type(ticket) is Place:
                     ticket.passage = passage
                     return ticket
-                passage.tickets.append(ticket)
+                tickets.append(ticket)
         except BaseException:
             self.settle(passage, Outcome.IGNORED, now)
             raise
@@ -99,9 +102,15 @@ class Pipeline:
     def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
         """Give every ticket back, innermost first."""
         tickets, passage.tickets = passage.tickets, []
-        for position in range(len(tickets) - 1, -1, -1):
-            if tickets[position] is not _REFUSED:
-                self.policies[position].settle(tickets[position], outcome, now)
+        for policy in self.policies[len(tickets) - 1 :: -1] if tickets else ():
+            ticket = tickets.pop()
+            if ticket is not _REFUSED:
+                policy.settle(ticket, outcome, now)
+
+    def count_refusals(self, call: Call, count: int, now: float) -> None:
+        """Let the policy that queues count refusals of such calls, given without asking."""
+        if self.queueing is not None and count:
+            self.queueing.count_refusals(call, count, now)
 
     def rehearse(self, passage: Passage, now: float) -> Rejected | None:
         """Pass every policy though one may refuse; return the first refusal (dry run)."""

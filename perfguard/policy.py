@@ -48,6 +48,9 @@ class QueueingPolicy(Policy, Protocol):
     def expire(self, now: float) -> None:
         """Refuse the places that have waited too long."""
 
+    def count_refusals(self, call: Call, count: int, now: float) -> None:
+        """Count refusals of calls like that one that were given without asking."""
+
     def released(self) -> list[Place]:
         """Return, once, the places that were refused while they waited."""
 
@@ -65,3 +68,6 @@ class QueueingPolicy(Policy, Protocol):
 
     def __len__(self) -> int:
         """Return how many calls wait."""
+
+    def __bool__(self) -> bool:
+        """Say whether any call waits."""

@@ -159,7 +159,7 @@ class Lane:
             return
         self._draining = self._poked = False
         self._began = now
-        started = self._dispatch(self, self._share())
+        started = self._dispatch(self, self._share()) if self._ticking else 0
         if started:
             self._started += started
             self._schedule()
@@ -171,7 +171,7 @@ class Lane:
         if elapsed > TURN_BUDGET:
             self._draining = True
             self._quiet = self._arrivals = 0
-            self._drain_until = now + max(elapsed, TURN_BUDGET)
+            self._drain_until = now + elapsed
 
     def _drained(self, now: float) -> bool:
         self._quiet = 0 if self._arrivals else self._quiet + 1

@@ -56,6 +56,9 @@ class KeyedLimiter:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._waiting) and len(self) > 0
+
     def __repr__(self) -> str:
         return f"<KeyedLimiter {len(self._limiters)}/{self.max_keys} keys, {len(self)} queued>"
 
@@ -85,6 +88,10 @@ class KeyedLimiter:
     def force(self, call: Call, now: float) -> Ticket:
         """Return a ticket whatever the limit says."""
         return self._of(call.key).force(call, now)
+
+    def count_refusals(self, call: Call, count: int, now: float) -> None:
+        """Count refusals of a key that were given without asking."""
+        self._of(call.key).count_refusals(call, count, now)
 
     def verdict(self, call: Call, now: float) -> Rejected | None:
         """Return the refusal that enforcing would raise for the call's key, or `None`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class LimitReason(StrEnum):
@@ -22,9 +22,10 @@ class LimitReason(StrEnum):
     """Calls ran into overload or a deadline downstream."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(NamedTuple):
     """One call that ended.
+
+    A named tuple, since one is made for each request and a frozen dataclass costs twice as much.
 
     Attributes:
         now: The instant at which it ended, in seconds, monotonic.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from perfguard.errors import LimitExceeded, Rejected
@@ -83,7 +84,7 @@ class Limiter:
     key: str
     in_flight: int
     profile: ThroughputProfile | None
-    _changes: list[LimitChange]
+    _changes: deque[LimitChange]
     _state: Backpressure
 
     def __init__(self, limit: Limit | None = None, queue: AdmissionQueue | None = None, *, key: str = "") -> None:
@@ -92,11 +93,15 @@ class Limiter:
         self.key = key
         self.in_flight = 0
         self.profile = None
-        self._changes = []
+        # Without listeners nobody takes the changes.
+        self._changes = deque(maxlen=16)
         self._state = Backpressure.NORMAL
 
     def __len__(self) -> int:
         return len(self.queue)
+
+    def __bool__(self) -> bool:
+        return self.queue.line.length > 0
 
     def __repr__(self) -> str:
         key = f" {self.key!r}" if self.key else ""
@@ -111,7 +116,7 @@ class Limiter:
         Raises:
             LimitExceeded: The call can neither start nor wait.
         """
-        if self.in_flight < self.limit.value and not len(self.queue):
+        if self.in_flight < self.limit.value and not self.queue.line.length:
             if call.deadline is not None and call.deadline <= now:
                 raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
             return self.force(call, now)
@@ -136,7 +141,7 @@ class Limiter:
 
     def head(self, now: float) -> Place | None:
         """Return the place that may start now, or `None`."""
-        if self.in_flight < self.limit.value and len(self.queue):
+        if self.queue.line.length and self.in_flight < self.limit.value:
             return self.queue.head(now)
         return None
 
@@ -161,17 +166,13 @@ class Limiter:
         dropped = outcome is Outcome.DROPPED
         if not dropped and outcome is not Outcome.SUCCESS:
             return
-        change = self.limit.observe(
-            Sample(
-                now=now,
-                service_time=now - ticket.started_at,
-                in_flight=ticket.in_flight,
-                dropped=dropped,
-                wait=ticket.wait,
-            )
-        )
+        change = self.limit.observe(Sample(now, now - ticket.started_at, ticket.in_flight, dropped, ticket.wait))
         if change is not None:
             self._changes.append(change)
+
+    def count_refusals(self, call: Call, count: int, now: float) -> None:
+        """Count refusals that were given without asking."""
+        self.queue.refuse(now, count)
 
     def verdict(self, call: Call, now: float) -> Rejected | None:
         """Return the refusal that enforcing would raise now, or `None`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from perfguard.outcome import Priority
 from perfguard.queueing.place import Place
@@ -14,40 +13,40 @@ class PriorityLine:
 
     A place that was withdrawn stays where it stands and is stepped over later, so
     that withdrawing costs the same however long the line is.
+
+    Attributes:
+        length: Places that wait.
     """
 
-    __slots__ = ("_classes", "_length")
+    __slots__ = ("_classes", "length")
 
+    length: int
     _classes: tuple[deque[Place], ...]
-    _length: int
 
     def __init__(self) -> None:
         self._classes = tuple(deque() for _ in Priority)
-        self._length = 0
+        self.length = 0
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def append(self, place: Place) -> None:
         """Add a place at the end of its priority's line."""
         self._classes[place.call.priority].append(place)
-        self._length += 1
+        self.length += 1
 
     def head(self, *, lifo: bool) -> Place | None:
         """Return the place that goes next, and leave it there."""
-        if self._length:
+        if self.length:
             for line in self._classes:
                 end = _trimmed(line, -1 if lifo else 0)
                 if end is not None:
                     return end
         return None
 
-    def oldest(self) -> Iterator[Place]:
-        """Yield the oldest waiting place of each priority."""
-        for line in self._classes:
-            end = _trimmed(line, 0)
-            if end is not None:
-                yield end
+    def oldest(self, priority: Priority) -> Place | None:
+        """Return the oldest waiting place of a priority."""
+        return _trimmed(self._classes[priority], 0)
 
     def lowest(self, below: Priority, *, lifo: bool) -> Place | None:
         """Return the place that would go last, if its priority is lower than `below`."""
@@ -60,17 +59,17 @@ class PriorityLine:
     def ahead_of(self, priority: Priority, *, lifo: bool) -> int:
         """Return how many places go before a newcomer of that priority, at most."""
         last = priority if lifo else priority + 1
-        return min(self._length, sum(map(len, self._classes[:last])))
+        return min(self.length, sum(map(len, self._classes[:last])))
 
     def withdraw(self, place: Place) -> None:
         """Take a place out, wherever it stands."""
         if place.waiting:
             place.waiting = False
-            self._length -= 1
+            self.length -= 1
             line = self._classes[place.call.priority]
             _trimmed(line, 0)
             _trimmed(line, -1)
-            if len(line) > 2 * self._length + 16:
+            if len(line) > 2 * self.length + 16:
                 _compact(line)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
-from perfguard.outcome import Backpressure, Call, Reason
+from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing.discipline import PriorityLine
 from perfguard.queueing.place import Place
 from perfguard.queueing.rate import DepartureRate
@@ -14,12 +14,13 @@ class AdmissionQueue:
 
     By Little's law a newcomer behind `n` others waits `n / X`, where `X` is the rate of
     departures. A burst may wait up to `max_wait`. Once the queue has stood above the
-    target queue time for an interval it is no burst: the state is SHEDDING, the queue
-    is cut to the target, and the newest of the highest priority goes first, since the
-    oldest are the likeliest to have been given up by their callers. The rule that a
-    standing queue, not a long one, is the sign of overload is CoDel's (Nichols and
-    Jacobson, "Controlling Queue Delay", 2012), the change to last-in-first-out Facebook's
-    (Maurer, "Fail at Scale", 2015).
+    target queue time for an interval it is no burst: the state is SHEDDING, and the queue
+    is cut to the target. As long as it is longer than that, the newest of the highest
+    priority goes first, since the oldest are the likeliest to have been given up by their
+    callers; within the target the oldest goes first again, so that nobody waits only to
+    be refused. The rule that a standing queue, not a long one, is the sign of overload is
+    CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), the change to
+    last-in-first-out Facebook's (Maurer, "Fail at Scale", 2015).
 
     Pure and unsynchronised: the guard's lock owns it.
 
@@ -31,18 +32,23 @@ class AdmissionQueue:
         min_length: The number of calls that may always wait.
         max_length: The number of calls that may ever wait: a bound on memory.
 
+    Attributes:
+        state: The backpressure state.
+        line: The places that wait.
+        released: Places that were refused while they waited, until the limiter takes them.
+
     Raises:
         ConfigurationError: An argument is out of range.
     """
 
     __slots__ = (
         "_above_since",
-        "_line",
         "_rate",
         "_refused",
         "_refused_before",
         "_refused_since",
         "interval",
+        "line",
         "max_length",
         "max_wait",
         "min_length",
@@ -58,7 +64,7 @@ class AdmissionQueue:
     max_length: int
     state: Backpressure
     released: list[Place]
-    _line: PriorityLine
+    line: PriorityLine
     _rate: DepartureRate
     _above_since: float | None
     _refused: int
@@ -88,7 +94,7 @@ class AdmissionQueue:
         self.max_length = max_length
         self.state = Backpressure.NORMAL
         self.released = []
-        self._line = PriorityLine()
+        self.line = PriorityLine()
         self._rate = DepartureRate()
         self._above_since = None
         self._refused = 0
@@ -96,7 +102,7 @@ class AdmissionQueue:
         self._refused_since = 0.0
 
     def __len__(self) -> int:
-        return len(self._line)
+        return self.line.length
 
     def __repr__(self) -> str:
         return f"<AdmissionQueue {len(self)} queued, {self.state}>"
@@ -108,7 +114,7 @@ class AdmissionQueue:
     def predicted_wait(self, now: float, length: int | None = None) -> float:
         """Return the wait behind `length` calls (all that are queued), in seconds."""
         rate = self._rate.per_second(now)
-        return (len(self._line) if length is None else length) / rate if rate else 0.0
+        return (self.line.length if length is None else length) / rate if rate else 0.0
 
     def offer(self, call: Call, now: float) -> Place:
         """Let a call join the queue.
@@ -116,35 +122,38 @@ class AdmissionQueue:
         Raises:
             LimitExceeded: It would wait too long, or there is no room.
         """
-        place = Place(call, now)
-        length = len(self._line)
-        self.watch(place.arrival, now, length)
+        length = self.line.length
+        self.watch(now if call.arrival is None else call.arrival, now, length)
         reason = self.verdict(call, now, length)
         if reason is not None:
             self._make_room(call, now, reason)
-        self._line.append(place)
+        place = Place(call, now)
+        self.line.append(place)
         self._rate.begin(now)
         return place
 
     def verdict(self, call: Call, now: float, length: int) -> Reason | None:
         """Say why a call would be refused behind `length` others, `None` if it would not."""
-        shedding = self.state is Backpressure.SHEDDING
         if call.deadline is not None:
-            ahead = min(length, self._line.ahead_of(call.priority, lifo=shedding))
+            ahead = min(length, self.line.ahead_of(call.priority, lifo=self._newest_first(now)))
             if now + self.predicted_wait(now, ahead) >= call.deadline:
                 return Reason.DEADLINE
-        if shedding and call.arrival is not None and now - call.arrival > self._patience(now):
+        age = 0.0 if call.arrival is None else now - call.arrival
+        if self.state is Backpressure.SHEDDING and age > self._patience(now):
             return Reason.QUEUE_TIME
+        if length < self.min_length:
+            return None
         if length >= self.max_length:
             return Reason.QUEUE_FULL
-        if length >= self._room(now):
-            return Reason.PREDICTED_WAIT
-        return None
+        return Reason.PREDICTED_WAIT if length >= self._room(now) else None
 
     def watch(self, arrival: float, now: float, length: int) -> None:
         """Follow the state, given a call that arrived at `arrival` behind `length` others."""
-        target = self._target(now)
-        wait = now - arrival + self.predicted_wait(now, length)
+        rate = self._rate.per_second(now)
+        target = self._target(rate)
+        wait = now - arrival
+        if length and rate:
+            wait += length / rate
         if wait >= target:
             if self._above_since is None:
                 self._above_since = now
@@ -155,27 +164,27 @@ class AdmissionQueue:
             self.state = Backpressure.NORMAL
 
     def head(self, now: float) -> Place | None:
-        """Return the place that goes next; those that waited too long are refused first."""
-        self.expire(now)
-        while (place := self._line.head(lifo=self.state is Backpressure.SHEDDING)) is not None:
-            deadline = place.call.deadline
-            if deadline is None or now < deadline:
+        """Return the place that goes next; if it waited too long it is refused instead."""
+        newest_first = self._newest_first(now)
+        patience = self._patience(now)
+        while (place := self.line.head(lifo=newest_first)) is not None:
+            if not _overdue(place, now, patience):
                 return place
-            self._release(place, QueueTimeout(Reason.DEADLINE, self.refuse(now)))
+            self._expel(place, now)
         return None
 
     def take(self, place: Place, now: float) -> None:
         """Take a place out because its call starts."""
-        self._line.withdraw(place)
+        self.line.withdraw(place)
         self._rate.depart(now)
-        self.watch(now, now, len(self._line))
-        if len(self._line) == 0:
+        self.watch(now, now, self.line.length)
+        if not self.line.length:
             self._rate.end()
 
     def withdraw(self, place: Place) -> None:
         """Take a place out because its caller no longer waits."""
-        self._line.withdraw(place)
-        if len(self._line) == 0:
+        self.line.withdraw(place)
+        if not self.line.length:
             self._rate.end()
 
     def depart(self, now: float, *, backlog: bool) -> None:
@@ -186,14 +195,15 @@ class AdmissionQueue:
 
     def expire(self, now: float) -> None:
         """Refuse every place that has waited too long; they are added to `released`."""
-        while self._line and (place := self._overdue(now)) is not None:
-            reason = Reason.QUEUE_TIME
-            if place.call.deadline is not None and place.call.deadline <= now:
-                reason = Reason.DEADLINE
-            self._release(place, QueueTimeout(reason, self.refuse(now)))
+        if not self.line.length:
+            return
+        patience = self._patience(now)
+        for priority in Priority:
+            while (place := self.line.oldest(priority)) is not None and _overdue(place, now, patience):
+                self._expel(place, now)
 
-    def refuse(self, now: float) -> float:
-        """Count a refusal and return the predicted time to drain, in seconds.
+    def refuse(self, now: float, count: int = 1) -> float:
+        """Count refusals and return the predicted time to drain, in seconds.
 
         Whoever was refused within the last second or two comes back, so the refused
         count as if they still queued.
@@ -203,52 +213,59 @@ class AdmissionQueue:
             self._refused_before = self._refused if fresh else 0
             self._refused = 0
             self._refused_since = now
-        self._refused += 1
+        self._refused += count
         recent = max(self._refused, self._refused_before)
-        return self.predicted_wait(now, len(self._line) + recent)
+        return self.predicted_wait(now, self.line.length + recent)
 
     def _raised(self) -> Backpressure:
         if self.state is Backpressure.SHEDDING:
             return Backpressure.SHEDDING
         return Backpressure.PUSHBACK
 
-    def _target(self, now: float) -> float:
-        rate = self._rate.per_second(now)
+    def _target(self, rate: float | None) -> float:
         needed = self.min_length / rate if rate else 0.0
         return min(max(self.target, needed), self.max_wait)
 
     def _patience(self, now: float) -> float:
-        shedding = self.state is Backpressure.SHEDDING
-        return min(2.0 * self._target(now), self.max_wait) if shedding else self.max_wait
+        if self.state is not Backpressure.SHEDDING:
+            return self.max_wait
+        return min(2.0 * self._target(self._rate.per_second(now)), self.max_wait)
 
     def _room(self, now: float) -> int:
         rate = self._rate.per_second(now)
         if rate is None:
             return self.max_length
-        wait = self._target(now) if self.state is Backpressure.SHEDDING else self.max_wait
+        wait = self._target(rate) if self.state is Backpressure.SHEDDING else self.max_wait
         return max(self.min_length, int(wait * rate))
 
+    def _newest_first(self, now: float) -> bool:
+        return self.state is Backpressure.SHEDDING and self.line.length > self._room(now)
+
     def _make_room(self, call: Call, now: float, reason: Reason) -> None:
-        if reason in (Reason.QUEUE_FULL, Reason.PREDICTED_WAIT):
-            lifo = self.state is Backpressure.SHEDDING
-            victim = self._line.lowest(call.priority, lifo=lifo)
+        if reason in _FOR_WANT_OF_ROOM:
+            victim = self.line.lowest(call.priority, lifo=self._newest_first(now))
             if victim is not None:
                 self._release(victim, LimitExceeded(Reason.EVICTED, self.refuse(now)))
                 return
         raise LimitExceeded(reason, self.refuse(now))
 
-    def _overdue(self, now: float) -> Place | None:
-        patience = self._patience(now)
-        for place in self._line.oldest():
-            deadline = place.call.deadline
-            if now - place.queued_at > patience or (deadline is not None and deadline <= now):
-                return place
-        return None
+    def _expel(self, place: Place, now: float) -> None:
+        deadline = place.call.deadline
+        late = deadline is not None and deadline <= now
+        self._release(place, QueueTimeout(Reason.DEADLINE if late else Reason.QUEUE_TIME, self.refuse(now)))
 
     def _release(self, place: Place, error: Rejected) -> None:
-        self._line.withdraw(place)
+        self.line.withdraw(place)
         place.error = error
         self.released.append(place)
+
+
+_FOR_WANT_OF_ROOM = (Reason.QUEUE_FULL, Reason.PREDICTED_WAIT)
+
+
+def _overdue(place: Place, now: float, patience: float) -> bool:
+    deadline = place.call.deadline
+    return now - place.queued_at > patience or (deadline is not None and deadline <= now)
 
 
 def _check(*, target: float, interval: float, max_wait: float, min_length: int, max_length: int) -> None:

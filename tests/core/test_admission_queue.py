@@ -62,11 +62,20 @@ def test_the_higher_priority_goes_first() -> None:
     assert queue.head(0.02) is high
 
 
-def test_last_come_is_first_served_under_sustained_overload() -> None:
+def test_last_come_is_first_served_while_a_standing_queue_is_longer_than_its_target() -> None:
+    queue = steady_queue()
+    places = [queue.offer(Call(), 1.2) for _ in range(10)]
+    queue.watch(0.9, 1.21, 50)
+    queue.watch(1.0, 1.4, 50)
+    assert queue.state is Backpressure.SHEDDING
+    assert queue.head(1.21) is places[-1]
+
+
+def test_first_come_is_first_served_again_once_the_queue_is_within_its_target() -> None:
     queue = shedding_queue()
-    queue.offer(Call(arrival=1.17), 1.2)
-    last = queue.offer(Call(arrival=1.17), 1.201)
-    assert queue.head(1.202) is last
+    first = queue.offer(Call(arrival=1.17), 1.2)
+    queue.offer(Call(arrival=1.17), 1.201)
+    assert queue.head(1.202) is first
 
 
 def test_a_standing_queue_is_pushback_first_and_shedding_after_an_interval() -> None:

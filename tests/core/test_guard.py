@@ -572,7 +572,8 @@ def test_a_guard_that_nobody_holds_is_freed() -> None:
 
 
 def test_a_loop_that_computes_is_paced(run: Run) -> None:
-    guard = guard_of(1000)
+    # However slow the machine, nobody waits too long.
+    guard = guard_of(1000, queue=AdmissionQueue(target=60.0, max_wait=60.0))
 
     def compute() -> None:
         for _ in range(40_000):
