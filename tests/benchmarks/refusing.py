@@ -24,16 +24,18 @@ class AlwaysFull:
         queue = AdmissionQueue(target=_HOUR, interval=_HOUR, max_wait=_HOUR, min_length=1, max_length=1)
         self.guard = Guard(Limiter(FixedLimit(1), queue))
         self._app = build(self.guard)
+        self._filling = False
         self._waiting: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Refuse one request."""
-        if self._waiting is None and scope["type"] == "http":
+        if not self._filling and scope["type"] == "http":
             await self.fill()
         await self._app(scope, receive, send)
 
     async def fill(self) -> None:
         """Take the permit and the place, on the running loop."""
+        self._filling = True
         await self.guard.admit().acquire()
         self._waiting = asyncio.create_task(self.guard.admit().acquire())
         await asyncio.sleep(0)

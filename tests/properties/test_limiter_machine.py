@@ -39,14 +39,31 @@ class LimiterMachine(RuleBasedStateMachine):
     def come(self, priority: Priority, patience: float | None, *, hold: bool) -> None:
         """Admit a call, or queue it at once, as pacing does."""
         deadline = None if patience is None else self.now + patience
-        call = Call(priority=priority, arrival=self.now, deadline=deadline)
+        self.come_one(Call(priority=priority, arrival=self.now, deadline=deadline), hold=hold)
+
+    @precondition(lambda self: not self.waiting and len(self.tickets) < LIMIT)
+    @rule()
+    def flow(self) -> None:
+        """Let twenty calls pass a millisecond apart: by Little's law a queue of hundreds would not be too long."""
+        for _ in range(20):
+            place = self.limiter.enqueue(Call(priority=Priority.HIGH), self.now)
+            self.now += 0.001
+            self.limiter.grant(place, self.now)
+            self.limiter.settle(place.ticket, Outcome.IGNORED, self.now)
+
+    @rule(priority=PRIORITIES)
+    def crowd(self, priority: Priority) -> None:
+        """Let more calls come at once than the queue may hold."""
+        for _ in range(MOST_QUEUED + 1):
+            self.come_one(Call(priority=priority), hold=True)
+
+    def come_one(self, call: Call, *, hold: bool) -> None:
+        """Admit or queue a call; only one that would wait is refused."""
         free = len(self.tickets) < LIMIT and not self.waiting
         try:
-            opening = (self.limiter.enqueue if hold else self.limiter.admit)(call, self.now)
+            self.keep((self.limiter.enqueue if hold else self.limiter.admit)(call, self.now))
         except LimitExceeded:
             assert hold or not free
-        else:
-            self.keep(opening)
         self.collect()
 
     def keep(self, opening: Ticket | Place) -> None:

@@ -13,7 +13,6 @@ import pytest
 from perfguard.asgi import GuardMiddleware
 from perfguard.guard import Guard
 from perfguard.limits import FixedLimit, Limiter
-from perfguard.queueing import AdmissionQueue
 from tests.manual_loop import turns
 
 AT_ONCE = 50
@@ -30,7 +29,7 @@ class Traffic:
 
     def __init__(self, seed: int) -> None:
         self._chance = Random(seed)
-        self.middleware = GuardMiddleware(self._app, Guard(Limiter(FixedLimit(7), AdmissionQueue(max_wait=60.0))))
+        self.middleware = GuardMiddleware(self._app, Guard(Limiter(FixedLimit(7))))
         self.sent = 0
 
     async def make(self, count: int) -> None:
