@@ -8,7 +8,7 @@ from pathlib import Path
 from perfguard.cli.machine import Machine
 from tests.benchmarks import costs
 from tests.benchmarks.rows import OF_THE_LIMIT, Row, head, line
-from tests.benchmarks.settings import DEADLINE, FEW_USERS, REPEATS, SECONDS, USERS
+from tests.benchmarks.settings import DEADLINE, REPEATS, SECONDS, USERS
 
 PATH = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
@@ -18,8 +18,8 @@ Loads are open-loop Poisson arrivals, as multiples of the unguarded peak,
 for {SECONDS:g} s after a second that does not count; latency counts from the instant at which a request was due.
 Rows of perfguard are the median of {REPEATS} runs (the worst run where nothing may be refused);
 what it is compared with runs once.
-The peak is what {FEW_USERS} users get who await their answers,
-{USERS} where the service waits for a pool.
+The peak is what {USERS} users get who await their answers, without a guard;
+rows of a closed loop compare with what as many users get without it.
 
 Goodput is the share of that peak which got a 200 within {DEADLINE * 1e3:.0f} ms;
 "answered in time" counts refusals too.

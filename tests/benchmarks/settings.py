@@ -22,10 +22,10 @@ PATIENCE = 1.0
 """Seconds after which the client leaves."""
 
 USERS = 16
-"""Of the closed loop that measures the peak of a pool, and the cost of refusals."""
+"""Of the closed loop that measures the unguarded peak, and the cost of a service and of a refusal."""
 
 FEW_USERS = 4
-"""Of the closed loop that measures the peak of what computes.
+"""Of the closed loop that compares the peaks with and without the guard, where requests compute.
 
 They keep the processor busy, and wait for a few services at most: more would wait longer than the guard lets them,
 and come back the moment they are refused, which is overload and no peak.
@@ -51,7 +51,7 @@ class Setting:
         work: Seconds that a request computes.
         connections: What requests travel on.
         computes: Whether the processor is what a request needs most, so that refusals cost goodput.
-        users: Of the closed loop that measures its peak.
+        users: Of the closed loop that compares its peaks with and without the guard.
         peers: What is measured beside the guard above the peak.
     """
 
