@@ -21,7 +21,7 @@ from perfguard.cli.load import (
 )
 from tests.benchmarks.rows import Goal, Row, middle
 from tests.benchmarks.serving import CORES, Server, Service, pinned, serving
-from tests.benchmarks.settings import DEADLINE, PATIENCE, PEAK, REPEATS, SECONDS, USERS, Setting
+from tests.benchmarks.settings import DEADLINE, PATIENCE, PEAK, PEAK_SECONDS, REPEATS, SECONDS, USERS, Setting
 from tests.benchmarks.work import calibrate
 
 WARM_UP = 1.0
@@ -124,7 +124,7 @@ def peak_of(service: Service, side: str, connections: Connections, *, users: int
         plan = CapacityPlan(
             targets=(Target(url=server.url + path),),
             users=users,
-            duration=SECONDS,
+            duration=min(SECONDS, PEAK_SECONDS),
             warm_up=WARM_UP / 2,
             connections=connections,
         )
