@@ -1,43 +1,26 @@
-"""The applications that are measured, with the protection that `PROTECTION` names."""
+"""The plain ASGI applications that are measured: `APP` names one, `PROTECTION` what stands in front of it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from perfguard.asgi import GuardMiddleware
 from perfguard.guard import Guard
-from perfguard.limits import FixedLimit, Limit, Limiter, VegasLimit
+from perfguard.limits import Limit, Limiter, VegasLimit
 from perfguard.queueing import AdmissionQueue
+from tests.benchmarks.refusing import AlwaysFull
+from tests.benchmarks.work import spin
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
-_PROBE = 20_000
-
-
-def spin(rounds: int) -> int:
-    """Compute: the same work however long it takes."""
-    total = 0
-    for number in range(rounds):
-        total += number
-    return total
-
-
-def calibrate(seconds: float) -> int:
-    """Return how many rounds take that long on this machine, undisturbed."""
-    best = float("inf")
-    for _ in range(30):
-        start = time.process_time()
-        spin(_PROBE)
-        best = min(best, time.process_time() - start)
-    return int(_PROBE * seconds / best)
+HALVE_AFTER = float(os.environ.get("HALVE_AFTER", "0"))
+"""Seconds from the first request after which the halving pool loses half of its connections."""
 
 
 async def compute(scope: Any, receive: Receive, send: Send) -> None:
@@ -47,18 +30,42 @@ async def compute(scope: Any, receive: Receive, send: Send) -> None:
         await answer(send, b"ok")
 
 
-_pool: list[asyncio.Semaphore] = []
+class Pool:
+    """Answers after 20 ms with one of ten connections, for which requests wait as long as it takes.
 
+    Args:
+        halve_after: Seconds from the first request after which five connections are left; 0 keeps them all.
+    """
 
-async def pool(scope: Any, receive: Receive, send: Send) -> None:
-    """Wait for one of ten connections, and hold it for 20 ms."""
-    if scope["type"] != "http":
-        return
-    if not _pool:
-        _pool.append(asyncio.Semaphore(10))
-    async with _pool[0]:
-        await asyncio.sleep(0.02)
-    await answer(send, b"ok")
+    def __init__(self, halve_after: float = 0.0) -> None:
+        self._halve_after = halve_after
+        self._free: asyncio.Semaphore | None = None
+        self._excess = 0
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        free = self._connections()
+        await free.acquire()
+        try:
+            await asyncio.sleep(0.02)
+        finally:
+            if self._excess:
+                self._excess -= 1
+            else:
+                free.release()
+        await answer(send, b"ok")
+
+    def _connections(self) -> asyncio.Semaphore:
+        if self._free is None:
+            self._free = asyncio.Semaphore(10)
+            if self._halve_after:
+                asyncio.get_running_loop().call_later(self._halve_after, self._halve)
+        return self._free
+
+    def _halve(self) -> None:
+        self._excess = 5
 
 
 async def answer(send: Send, body: bytes, status: int = 200) -> None:
@@ -89,19 +96,20 @@ class InFlightLimit:
 
 
 def refusing_at_once(limit: Limit) -> Guard:
-    """A limit without a queue or pacing: calls beyond it are refused."""
+    """A limit without a queue: calls beyond it are refused."""
     return Guard(Limiter(limit, AdmissionQueue(min_length=1, max_length=1)))
 
 
-_APPS = {"compute": compute, "pool": pool}
+_APPS: dict[str, Callable[[], Any]] = {
+    "compute": lambda: compute,
+    "pool": Pool,
+    "halving": lambda: Pool(HALVE_AFTER),
+}
 _PROTECTIONS: dict[str, Callable[[Any], Any]] = {
     "none": lambda app: app,
     "perfguard": GuardMiddleware,
+    "refusing": lambda app: AlwaysFull(lambda guard: GuardMiddleware(app, guard)),
     "fixed limit": lambda app: InFlightLimit(app, 20),
     "vegas per call": lambda app: GuardMiddleware(app, refusing_at_once(VegasLimit(window=0))),
-    "fixed guard": lambda app: GuardMiddleware(app, Guard(Limiter(FixedLimit(20)))),
 }
-app = _PROTECTIONS[os.environ.get("PROTECTION", "none")](_APPS[os.environ.get("APP", "compute")])
-
-if __name__ == "__main__":
-    print(json.dumps({"rounds": calibrate(float(os.environ["SECONDS"]))}))
+app = _PROTECTIONS[os.environ.get("PROTECTION", "none")](_APPS[os.environ.get("APP", "compute")]())

@@ -1,0 +1,194 @@
+"""Measures what the guard costs inside the process: each request, each refusal, and the import."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import uvloop
+from starlette.middleware.base import BaseHTTPMiddleware
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from perfguard.asgi import GuardMiddleware
+from tests.benchmarks.costs import Cost, head, line
+from tests.benchmarks.refusing import AlwaysFull
+from tests.benchmarks.serving import CORES, ROOT, pinned
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+ROUNDS = 60
+"""How often each side is measured; the median counts."""
+CALLS = 500
+"""Requests of each side in each round."""
+IMPORTS = 25
+
+_GUARD_GOAL = 6e-6
+_IMPORT_GOAL = 0.04
+
+
+class Connection:
+    """A request's `receive` as uvicorn gives it: a method of what holds the transport of a real connection.
+
+    Args:
+        sock: The server's end of a TCP connection.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.transport = self
+        self._sock = sock
+
+    def get_extra_info(self, name: str) -> Any:
+        """The socket, as of `asyncio.Transport`."""
+        return self._sock
+
+    def is_closing(self) -> bool:
+        """No, as of `asyncio.Transport`."""
+        return False
+
+    async def receive(self) -> dict[str, Any]:
+        """An empty body."""
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def bare(scope: Any, receive: Any, send: Any) -> None:
+    """Answer."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def drop(message: Any) -> None:
+    """Send nowhere."""
+
+
+async def hidden() -> dict[str, Any]:
+    """A `receive` behind which no transport is found."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def pass_on(request: Any, call_next: Any) -> Any:
+    """What `BaseHTTPMiddleware` dispatches to."""
+    return await call_next(request)
+
+
+def scope() -> dict[str, Any]:
+    """A request as a server describes it."""
+    headers = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"perfguard-load"), (b"accept", b"*/*")]
+    address = ("127.0.0.1", 8000)
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": headers,
+        "client": address,
+        "server": address,
+    }
+
+
+def costs() -> list[Cost]:
+    """All of it, on the core that servers are measured on."""
+    with pinned(CORES.server):
+        return [*uvloop.run(requests()), *imports()]
+
+
+async def requests() -> list[Cost]:
+    """A request of each side, one in each turn of the loop, the sides interleaved."""
+    with connected() as sock:
+        receive = Connection(sock).receive
+        full = AlwaysFull(lambda guard: GuardMiddleware(bare, guard))
+        await full.fill()
+        times = await interleaved(
+            {
+                "bare": (bare, receive),
+                "guard": (GuardMiddleware(bare), receive),
+                "hidden": (GuardMiddleware(bare), hidden),
+                "base": (BaseHTTPMiddleware(bare, pass_on), receive),
+                "refusal": (full, receive),
+            }
+        )
+        await full.empty()
+    over = {name: each - times["bare"] for name, each in times.items()}
+    return [
+        Cost(name="the guard, over the bare application", value=over["guard"], goal=_GUARD_GOAL),
+        Cost(name="the guard where the server hides its connection", value=over["hidden"]),
+        Cost(name="Starlette's BaseHTTPMiddleware, over the bare application", value=over["base"]),
+        Cost(name="a refusal, all of it", value=times["refusal"]),
+    ]
+
+
+async def interleaved(sides: dict[str, tuple[App, Any]]) -> dict[str, float]:
+    """Median seconds of a request of each side; the loop's own turn is taken off."""
+    samples: dict[str, list[float]] = {name: [] for name in (*sides, "turn")}
+    for _ in range(ROUNDS):
+        samples["turn"].append(await turns())
+        for name, (app, receive) in sides.items():
+            samples[name].append(await batch(app, receive))
+    middles = {name: median(each) for name, each in samples.items()}
+    return {name: middles[name] - middles["turn"] for name in sides}
+
+
+async def batch(app: App, receive: Any) -> float:
+    """Seconds of a request and a turn of the loop, on average over a batch."""
+    scopes = [scope() for _ in range(CALLS)]
+    start = time.perf_counter()
+    for each in scopes:
+        await app(each, receive, drop)
+        await asyncio.sleep(0)
+    return (time.perf_counter() - start) / CALLS
+
+
+async def turns() -> float:
+    """Seconds of a turn of the loop, on average over a batch."""
+    start = time.perf_counter()
+    for _ in range(CALLS):
+        await asyncio.sleep(0)
+    return (time.perf_counter() - start) / CALLS
+
+
+def imports() -> list[Cost]:
+    """Starting an interpreter with and without `import perfguard`, interleaved."""
+    statements = {"bare": "pass", "core": "import perfguard", "asgi": "import perfguard.asgi"}
+    samples: dict[str, list[float]] = {name: [] for name in statements}
+    for _ in range(IMPORTS):
+        for name, statement in statements.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True)
+            samples[name].append(time.perf_counter() - start)
+    middles = {name: median(each) for name, each in samples.items()}
+    return [
+        _import(statements["core"], middles["core"] - middles["bare"], _IMPORT_GOAL),
+        _import(statements["asgi"], middles["asgi"] - middles["bare"]),
+    ]
+
+
+def _import(statement: str, value: float, goal: float | None = None) -> Cost:
+    return Cost(name=f"`{statement}`, over a bare interpreter", value=value, goal=goal, scale=1e3, unit="ms")
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[socket.socket]:
+    """The server's end of a TCP connection over which a request came."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        accepted, _ = server.accept()
+        client.sendall(b"GET")
+        with accepted:
+            yield accepted
+
+
+if __name__ == "__main__":
+    print(head())
+    for cost in costs():
+        print(line(cost))
