@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from perfguard.admission import Admission
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.events import Admitted, Event, Listener, Refused, Settled
 from perfguard.outcome import Call, Outcome
-
-_logger = logging.getLogger("perfguard")
 
 
 class Notifier:
@@ -57,7 +54,10 @@ class Notifier:
         kind = f"{where}: {type(error).__name__}"
         if kind not in self._logged:
             self._logged.add(kind)
-            _logger.error(
+            # Loaded when there is something to say, so that `import perfguard` stays cheap.
+            import logging
+
+            logging.getLogger("perfguard").error(
                 "guard %r: unexpected error in %s; calls go on unguarded",
                 self._guard,
                 where,

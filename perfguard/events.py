@@ -1,16 +1,15 @@
-"""Frozen records of what happened, and the callables that receive them."""
+"""Immutable records of what happened, and the callables that receive them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from perfguard.outcome import Backpressure, Outcome, Priority, Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened to a guard.
+class Event(Protocol):
+    """Something that happened to a guard; a named tuple, since some are made for each request.
 
     Attributes:
         guard: The guard's name.
@@ -18,13 +17,20 @@ class Event:
         now: When, in seconds of the guard's clock.
     """
 
-    guard: str
-    key: str
-    now: float
+    @property
+    def guard(self) -> str:
+        """The guard's name."""
+
+    @property
+    def key(self) -> str:
+        """The key of the call or limiter."""
+
+    @property
+    def now(self) -> float:
+        """When, in seconds of the guard's clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted(Event):
+class Admitted(NamedTuple):
     """A call may start.
 
     Attributes:
@@ -33,13 +39,15 @@ class Admitted(Event):
         admission_time: The part of it that was spent in the admission queue, in seconds.
     """
 
+    guard: str
+    key: str
+    now: float
     priority: Priority
     queue_time: float
     admission_time: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Event):
+class Refused(NamedTuple):
     """A call was refused, or would have been in a dry run.
 
     Attributes:
@@ -50,6 +58,9 @@ class Refused(Event):
         enforced: False in a dry run: the call went on all the same.
     """
 
+    guard: str
+    key: str
+    now: float
     priority: Priority
     reason: Reason
     queue_time: float
@@ -57,8 +68,7 @@ class Refused(Event):
     enforced: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled(Event):
+class Settled(NamedTuple):
     """An admitted call ended.
 
     Attributes:
@@ -67,13 +77,15 @@ class Settled(Event):
         service_time: Seconds from admission to the end of service.
     """
 
+    guard: str
+    key: str
+    now: float
     outcome: Outcome
     queue_time: float
     service_time: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitChanged(Event):
+class LimitChanged(NamedTuple):
     """A limiter's limit moved.
 
     Attributes:
@@ -82,13 +94,15 @@ class LimitChanged(Event):
         reason: Why, in the algorithm's words.
     """
 
+    guard: str
+    key: str
+    now: float
     old: int
     new: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChanged(Event):
+class StateChanged(NamedTuple):
     """An admission queue changed its backpressure state.
 
     Attributes:
@@ -96,6 +110,9 @@ class StateChanged(Event):
         new: The state after.
     """
 
+    guard: str
+    key: str
+    now: float
     old: Backpressure
     new: Backpressure
 

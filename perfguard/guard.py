@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from perfguard._environment import switch
 from perfguard._notifier import Notifier
 from perfguard._waiters import threads
 from perfguard.admission import Admission
 from perfguard.clock import Clock, monotonic
-from perfguard.errors import ConfigurationError, Rejected
+from perfguard.errors import Rejected
 from perfguard.events import Event, Listener
 from perfguard.limits.limiter import Limiter
 from perfguard.outcome import Call, Outcome, Priority, Reason
@@ -74,8 +75,8 @@ class Guard:
         enabled: bool | None = None,
     ) -> None:
         self.name = name
-        self.dry_run = _switch("PERFGUARD_DRY_RUN", default=False) if dry_run is None else dry_run
-        self.enabled = _switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
+        self.dry_run = switch("PERFGUARD_DRY_RUN", default=False) if dry_run is None else dry_run
+        self.enabled = switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
         self._pipeline = Pipeline(*(policies or (Limiter(),)))
         self._line = self._pipeline.queueing
         self._notifier = Notifier(name, listeners)
@@ -127,7 +128,7 @@ class Guard:
             while not threads.wait(opening):
                 self._expire()
         except BaseException:
-            self._withdraw(admission, opening)
+            self._abandon(admission, opening)
             raise
         return _refusal(admission, opening)
 
@@ -149,27 +150,14 @@ class Guard:
         try:
             await place.signal
         except BaseException:
-            self._withdraw(admission, place)
+            self._abandon(admission, place)
             raise
         return _refusal(admission, place)
 
     def settle(self, admission: Admission, outcome: Outcome) -> None:
         """Take an admission back; called by the admission, once."""
-        if admission.admitted_at is None:
-            return
-        events: list[Event] = []
-        ended: list[Place] = []
-        with self._lock:
-            now = self._clock()
-            self._settled[outcome] += 1
-            self._give_back(admission, outcome, now)
-            if self._line:
-                ended = self._handed_over(now)
-            if self._notifier:
-                events.append(self._notifier.settled(admission, outcome, now))
-                self._report(events, ended, now)
-        if ended or events:
-            self._finish(ended, events)
+        if admission.admitted_at is not None:
+            self._take_back(admission, outcome)
 
     def _start(self, admission: Admission, lane: Lane | None) -> Place | Rejected | None:
         """Decide on a new call: start it, or return its place or its refusal."""
@@ -269,20 +257,30 @@ class Guard:
         if lane is not None:
             lane.started(now)
 
-    def _withdraw(self, admission: Admission, place: Place) -> None:
-        """Give back whatever a call holds whose caller stopped waiting."""
+    def _abandon(self, admission: Admission, place: Place) -> None:
+        """End a call whose caller stopped waiting, even if its turn came in that moment."""
         admission.settled = True
+        self._take_back(admission, Outcome.IGNORED, place)
+
+    def _take_back(self, admission: Admission, outcome: Outcome, place: Place | None = None) -> None:
+        """Give back whatever a call holds: its permit, or the place in which it still waits."""
+        events: list[Event] = []
+        ended: list[Place] = []
         with self._lock:
             now = self._clock()
-            line = self._line
-            if place.waiting and line is not None:
-                line.withdraw(place, now)
-            self._give_back(admission, Outcome.IGNORED, now)
-            ended = self._handed_over(now)
-            events: list[Event] = []
+            if place is not None and place.waiting and self._line is not None:
+                self._line.withdraw(place, now)
+            self._give_back(admission, outcome, now)
+            if self._line:
+                ended = self._handed_over(now)
+            if admission.admitted_at is not None:
+                self._settled[outcome] += 1
             if self._notifier:
+                if admission.admitted_at is not None:
+                    events.append(self._notifier.settled(admission, outcome, now))
                 self._report(events, ended, now)
-        self._finish(ended, events)
+        if ended or events:
+            self._finish(ended, events)
 
     def _give_back(self, admission: Admission, outcome: Outcome, now: float) -> None:
         if self.standing:
@@ -400,14 +398,3 @@ def _refusal(admission: Admission, place: Place) -> Rejected | None:
     if error is not None:
         admission.settled = True
     return error
-
-
-def _switch(variable: str, *, default: bool) -> bool:
-    text = os.environ.get(variable, "").strip().lower()
-    if text in ("", "default"):
-        return default
-    if text in ("1", "true", "yes", "on"):
-        return True
-    if text in ("0", "false", "no", "off"):
-        return False
-    raise ConfigurationError(variable, text, "must be 1 or 0 in the environment")

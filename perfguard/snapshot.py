@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from perfguard.limits.limiter import LimiterSnapshot
 from perfguard.outcome import Backpressure, Outcome, Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardSnapshot:
+class GuardSnapshot(NamedTuple):
     """A guard at one instant; counts are since it was built.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -44,8 +43,7 @@ class Sample(NamedTuple):
     wait: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitChange:
+class LimitChange(NamedTuple):
     """A limit that moved.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from perfguard.errors import LimitExceeded, Rejected
 from perfguard.events import LimitChanged, StateChanged
@@ -16,8 +16,7 @@ from perfguard.queueing.queue import AdmissionQueue
 from perfguard.stats.profile import ThroughputProfile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimiterSnapshot:
+class LimiterSnapshot(NamedTuple):
     """A limiter at one instant.
 
     Attributes:

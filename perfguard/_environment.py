@@ -1,0 +1,23 @@
+"""What an operator sets in the environment, without a deploy."""
+
+from __future__ import annotations
+
+import os
+
+from perfguard.errors import ConfigurationError
+
+
+def switch(variable: str, *, default: bool) -> bool:
+    """Return what a variable of the environment says: 1 or 0, in the usual spellings.
+
+    Raises:
+        ConfigurationError: It says something else.
+    """
+    text = os.environ.get(variable, "").strip().lower()
+    if text in ("", "default"):
+        return default
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ConfigurationError(variable, text, "must be 1 or 0 in the environment")
