@@ -172,6 +172,8 @@ class Guard:
                 if not isinstance(opening, Place):
                     self._refuse(admission, opening)
                 ended = self._released(now)
+                if lane is None:
+                    ended += self._handed_over(now)
             if self._notifier:
                 events += self._opening(admission, opening, now)
                 self._report(events, ended, now)

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 TURN_BUDGET = 0.0005
 """Seconds of work that may start in one turn of the loop before newcomers wait."""
 
+BATCH_BUDGET = 0.005
+"""Seconds of work that may start together, once the network has been read.
+
+To read it costs the same however many requests came. The more of them wait in between,
+the less it costs each, and the later the last of them hears of its refusal.
+"""
+
 QUIET_TURNS = 3
 """Turns without an arrival after which the network counts as read.
 
@@ -33,8 +40,8 @@ class Lane:
     where no limit sees them. After a turn in which admitted calls computed for longer
     than the turn's budget, newcomers are held in the admission queue until the network
     has been read (several turns without an arrival), for as long as the heavy turn took
-    at most. Then as many calls start as fit the budget, by the mean cost of a start.
-    Calls that await at once never fill a budget and are never held.
+    at most. Then as many calls start as fit the batch's budget, by the mean cost of a
+    start. Calls that await at once never fill a turn's budget and are never held.
 
     Belongs to its loop's thread; only `poke` may be called from another.
 
@@ -95,7 +102,7 @@ class Lane:
         self._scheduled = self._ticking = self._draining = self._poked = False
         self._began = self._drain_until = 0.0
         self._arrivals = self._quiet = self._started = 0
-        self._cost = TURN_BUDGET
+        self._cost = BATCH_BUDGET
 
     def __repr__(self) -> str:
         state = "draining" if self._draining else ("pacing" if self._scheduled else "idle")
@@ -124,6 +131,8 @@ class Lane:
         place.signal = future
         place.lane = self
         place.wake = lambda: self._wake(future)
+        # The call may have to wait though a permit is free; then nothing else would start it.
+        self._schedule()
         if not self._ticking:
             self._ticking = True
             self._loop.call_later(TICK, self._tick)
@@ -166,7 +175,9 @@ class Lane:
 
     def _weigh(self, now: float) -> None:
         elapsed = now - self._began
-        self._cost += (elapsed / self._started - self._cost) / 8.0
+        cost = elapsed / self._started
+        # Up at once and down slowly: a batch that is too long is worse than one that is too short.
+        self._cost = max(cost, self._cost + (cost - self._cost) / 8.0)
         self._started = 0
         if elapsed > TURN_BUDGET:
             self._draining = True
@@ -179,7 +190,7 @@ class Lane:
         return self._quiet > QUIET_TURNS or now >= self._drain_until
 
     def _share(self) -> int:
-        return max(1, min(64, int(TURN_BUDGET / max(self._cost, 1e-6))))
+        return max(1, min(64, round(BATCH_BUDGET / max(self._cost, 1e-6))))
 
     def _tick(self) -> None:
         self._ticking = self._expire()

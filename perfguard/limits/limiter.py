@@ -118,7 +118,9 @@ class Limiter:
         if self.in_flight < self.limit.value and not self.queue.line.length:
             if call.deadline is not None and call.deadline <= now:
                 raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
-            return self.force(call, now)
+            # A call that is older than the target stood in a queue that nobody here sees.
+            if call.arrival is None or now - call.arrival < self.queue.target:
+                return self.force(call, now)
         return self.enqueue(call, now)
 
     def enqueue(self, call: Call, now: float) -> Place:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from perfguard._waiters.tasks import BATCH_BUDGET
 from perfguard.admission import outcome_of
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout
 from perfguard.events import Admitted, Event, LimitChanged, Refused, Settled, StateChanged
@@ -504,7 +506,7 @@ def test_a_guard_that_nobody_holds_is_freed() -> None:
 
 
 def test_a_loop_that_computes_is_paced() -> None:
-    """Of calls that compute for four turns' budget, each starts in a turn of its own, and none is refused."""
+    """Of calls that compute for four turns' budget, few start together, and none is refused."""
     clock = ManualClock()
     guard = guard_of(1000, clock=clock)
     loop = ManualLoop(clock)
@@ -527,5 +529,5 @@ def test_a_loop_that_computes_is_paced() -> None:
 
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main())
-    assert len(set(starts)) == 20
+    assert max(Counter(starts).values()) <= BATCH_BUDGET / 0.002
     assert_idle(guard)

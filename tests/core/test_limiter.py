@@ -169,3 +169,14 @@ def test_verdict_counts_calls_over_the_limit_as_the_queue() -> None:
     assert verdicts[:3] == [None, None, None]
     assert isinstance(verdicts[3], LimitExceeded)
     assert verdicts[3].reason is Reason.QUEUE_FULL
+
+
+def test_limiter_queues_a_call_that_stood_unseen_for_longer_than_the_target() -> None:
+    """Its age tells of a queue in the kernel, though a permit is free; the queue's state follows it."""
+    limiter = Limiter(Ratchet(2))
+
+    place = limiter.admit(Call(arrival=0.9), 1.0)
+
+    assert isinstance(place, Place)
+    assert limiter.queue.state is Backpressure.PUSHBACK
+    assert limiter.head(1.0) is place
