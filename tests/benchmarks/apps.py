@@ -11,14 +11,15 @@ from perfguard.asgi import GuardMiddleware
 from perfguard.guard import Guard
 from perfguard.limits import Limit, Limiter, VegasLimit
 from perfguard.queueing import AdmissionQueue
-from tests.benchmarks.refusing import AlwaysFull
-from tests.benchmarks.work import spin
+from tests.benchmarks.turning_away import TurningAway
+from tests.benchmarks.work import burn
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-ROUNDS = int(os.environ.get("ROUNDS", "0"))
+WORK = float(os.environ.get("WORK", "0"))
+"""Seconds that a request computes."""
 HALVE_AFTER = float(os.environ.get("HALVE_AFTER", "0"))
 """Seconds from the first request after which the halving pool loses half of its connections."""
 
@@ -26,7 +27,7 @@ HALVE_AFTER = float(os.environ.get("HALVE_AFTER", "0"))
 async def compute(scope: Any, receive: Receive, send: Send) -> None:
     """Hold the loop for a while, as a handler does that renders or serialises."""
     if scope["type"] == "http":
-        spin(ROUNDS)
+        burn(WORK)
         await answer(send, b"ok")
 
 
@@ -108,7 +109,7 @@ _APPS: dict[str, Callable[[], Any]] = {
 _PROTECTIONS: dict[str, Callable[[Any], Any]] = {
     "none": lambda app: app,
     "perfguard": GuardMiddleware,
-    "refusing": lambda app: AlwaysFull(lambda guard: GuardMiddleware(app, guard)),
+    "turning away": lambda app: TurningAway(app, float(os.environ["SHARE"])),
     "fixed limit": lambda app: InFlightLimit(app, 20),
     "vegas per call": lambda app: GuardMiddleware(app, refusing_at_once(VegasLimit(window=0))),
 }

@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from perfguard_fastapi import GuardMiddleware
-from tests.benchmarks.refusing import AlwaysFull
-from tests.benchmarks.work import spin
+from tests.benchmarks.turning_away import TurningAway
+from tests.benchmarks.work import burn
 
-ROUNDS = int(os.environ.get("ROUNDS", "0"))
+WORK = float(os.environ.get("WORK", "0"))
 
 
 def threads() -> FastAPI:
@@ -21,7 +21,7 @@ def threads() -> FastAPI:
 
     @service.get("/")
     def compute() -> dict[str, str]:
-        spin(ROUNDS)
+        burn(WORK)
         return {"status": "ok"}
 
     return service
@@ -51,8 +51,8 @@ def protected(service: FastAPI, protection: str) -> Any:
     """The service behind what its users would install."""
     if protection == "perfguard":
         service.add_middleware(GuardMiddleware)
-    elif protection == "refusing":
-        return AlwaysFull(lambda guard: GuardMiddleware(service, guard=guard))
+    elif protection == "turning away":
+        return TurningAway(service, float(os.environ["SHARE"]))
     return service
 
 

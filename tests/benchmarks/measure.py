@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -20,9 +19,8 @@ from perfguard.cli.load import (
     run_apart,
 )
 from tests.benchmarks.rows import Goal, Row, middle
-from tests.benchmarks.serving import CORES, Server, Service, pinned, serving
+from tests.benchmarks.serving import CORES, Server, Service, serving
 from tests.benchmarks.settings import DEADLINE, PATIENCE, PEAK, PEAK_SECONDS, REPEATS, SECONDS, USERS, Setting
-from tests.benchmarks.work import calibrate
 
 WARM_UP = 1.0
 _HERE = "http://server"
@@ -74,47 +72,37 @@ class Baseline:
     Args:
         peak: Successes per second without a guard.
         service_cost: Processor seconds of a request that is served, without a guard.
-        refusal_cost: Processor seconds of a request that is refused; 0 where it does not matter.
     """
 
     peak: float
     service_cost: float
-    refusal_cost: float
 
     def __str__(self) -> str:
-        words = f"unguarded peak {self.peak:.0f} per second"
-        if self.refusal_cost:
-            words += (
-                f", a service {self.service_cost * 1e6:.0f} us and a refusal {self.refusal_cost * 1e6:.0f} us of CPU"
-            )
-        return words
+        return f"unguarded peak {self.peak:.0f} per second, {self.service_cost * 1e6:.0f} us of CPU each"
 
-    def limit(self, load: float) -> float | None:
+    def limit(self, load: float, refusal_cost: float) -> float:
         """The largest share of the peak that can be served while the rest is refused.
 
         With `g` served of `n` offered, a second of the processor is `g * service + (n - g) * refusal`.
         """
-        if not self.refusal_cost or not self.service_cost or load <= 1.0:
-            return None
-        left = max(0.0, 1.0 - load * self.peak * self.refusal_cost)
-        return left / (self.service_cost - self.refusal_cost) / self.peak
+        left = max(0.0, 1.0 - load * self.peak * refusal_cost)
+        return left / (self.service_cost - refusal_cost) / self.peak
 
 
 def measure(setting: Setting, note: Note) -> Iterator[Row]:
     """The peaks, and then each load on each side, interleaved."""
-    service = with_work(setting.service, setting.work)
-    row, base = _peaks(setting, service)
+    row, base = _peaks(setting)
     note(f"{setting.name}: {base}")
     yield row
     for load, goal in setting.loads.items():
+        limit = None
+        if setting.computes and load > 1.0:
+            cost = _refusal_cost(setting, base, load)
+            limit = base.limit(load, cost)
+            note(f"{setting.name} at {load:g}x: a refusal without a guard takes {cost * 1e6:.0f} us of CPU")
         peers = setting.peers if load > 1.0 else ()
-        yield from _sides(setting, service, base, (load, goal), peers)
-
-
-def with_work(service: Service, seconds: float) -> Service:
-    """The service, computing for that long on the core that it is served on."""
-    with pinned(CORES.server):
-        return replace(service, rounds=calibrate(seconds) if seconds else 0)
+        for each in _sides(setting, base, (load, goal), peers):
+            yield replace(each, limit=limit) if each.side == "perfguard" else each
 
 
 def peak_of(service: Service, side: str, connections: Connections, *, users: int, path: str = "/") -> Peak:
@@ -173,8 +161,9 @@ def doubt(result: LoadResult) -> str:
     return " ".join([*result.warnings, *busy])
 
 
-def _peaks(setting: Setting, service: Service) -> tuple[Row, Baseline]:
+def _peaks(setting: Setting) -> tuple[Row, Baseline]:
     """Without and with the guard, interleaved; the medians."""
+    service = setting.service
     many: list[Peak] = []
     bare: list[Peak] = []
     guarded: list[Peak] = []
@@ -186,7 +175,6 @@ def _peaks(setting: Setting, service: Service) -> tuple[Row, Baseline]:
     base = Baseline(
         peak=median(each.rate for each in many),
         service_cost=median(each.cost for each in many),
-        refusal_cost=_refusal_cost(service, setting.connections) if setting.computes else 0.0,
     )
     return _peak_row(setting, guarded, median(each.rate for each in bare)), base
 
@@ -208,42 +196,39 @@ def _peak_row(setting: Setting, guarded: list[Peak], peak: float) -> Row:
     )
 
 
-def _refusal_cost(service: Service, connections: Connections) -> float:
-    # Nothing is computed for a request that is refused, so that the work does not matter.
-    return _cached_refusal_cost(with_work(service, 0.0), connections)
+def _refusal_cost(setting: Setting, base: Baseline, load: float) -> float:
+    """Processor seconds of a refusal by the server alone, among as many services as fit at such a load.
+
+    It is measured in the mixture, since it depends on it: a client that sleeps costs more to wake.
+    """
+    share = max(0.5, 0.9 - 0.035 * load) / load
+    with serving(replace(setting.service, share=share), "turning away") as server:
+        meter = CpuMeter(server)
+        plan = plan_of({"/": load * base.peak}, WARM_UP + SECONDS, connections=setting.connections)
+        targets = tuple(replace(each, url=each.url.replace(_HERE, server.url)) for each in plan.targets)
+        run_apart(replace(plan, targets=targets), meter, cpu=CORES.generator)
+    return max(0.0, (meter.cost - share * base.service_cost) / (1.0 - share))
 
 
-@functools.cache
-def _cached_refusal_cost(service: Service, connections: Connections) -> float:
-    peak = peak_of(service, "refusing", connections, users=USERS)
-    served = peak.result.summary.share(Kind.GOOD)
-    if served:
-        raise AssertionError(f"{served:.1%} were served by a guard that should refuse all")
-    return peak.cost
-
-
-def _sides(
-    setting: Setting, service: Service, base: Baseline, load: tuple[float, Goal], peers: tuple[str, ...]
-) -> Iterator[Row]:
+def _sides(setting: Setting, base: Baseline, load: tuple[float, Goal], peers: tuple[str, ...]) -> Iterator[Row]:
     rows: dict[str, list[Row]] = {}
     for repeat in range(REPEATS):
         for side in ("perfguard", *(() if repeat else peers)):
-            rows.setdefault(side, []).append(_one(setting, service, base, load, side, seed=repeat))
+            rows.setdefault(side, []).append(_one(setting, base, load, side, seed=repeat))
     for each in rows.values():
         yield middle(each)
 
 
-def _one(setting: Setting, service: Service, base: Baseline, load: tuple[float, Goal], side: str, *, seed: int) -> Row:
+def _one(setting: Setting, base: Baseline, load: tuple[float, Goal], side: str, *, seed: int) -> Row:
     multiple, goal = load
     rates = {"/": multiple * base.peak}
     plan = plan_of(rates, WARM_UP + SECONDS, connections=setting.connections, seed=seed)
-    result = offer(service, side, plan)
-    own = side == "perfguard"
+    result = offer(setting.service, side, plan)
     row = row_of(
         result.total,
         (WARM_UP, WARM_UP + SECONDS),
         base.peak,
         labels=(setting.name, f"{multiple:g}x", side),
-        goal=goal if own else None,
+        goal=goal if side == "perfguard" else None,
     )
-    return replace(row, limit=base.limit(multiple) if own else None, doubt=doubt(result))
+    return replace(row, doubt=doubt(result))

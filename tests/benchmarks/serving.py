@@ -43,14 +43,16 @@ class Service:
         server: The command, as arguments of `python -m`.
         app: One of the applications in `module`.
         module: Where the application is defined.
-        rounds: How much work a request computes; see `work`.
+        work: Seconds that a request computes.
+        share: Of the requests that are served, where the others are turned away.
         halve_after: Seconds from the first request to the halving of the pool; 0 for never.
     """
 
     server: tuple[str, ...]
     app: str
     module: str = "apps"
-    rounds: int = 0
+    work: float = 0.0
+    share: float = 1.0
     halve_after: float = 0.0
 
     def command(self, port: int, extra: tuple[str, ...]) -> list[str]:
@@ -66,7 +68,8 @@ class Service:
             "PYTHONPATH": path,
             "APP": self.app,
             "PROTECTION": protection,
-            "ROUNDS": str(self.rounds),
+            "WORK": str(self.work),
+            "SHARE": str(self.share),
             "HALVE_AFTER": str(self.halve_after),
         }
 

@@ -49,9 +49,8 @@ class Setting:
 
     Args:
         name: For the table.
-        service: What is served; its work is set when it is measured.
+        service: What is served.
         goals: By multiple of the unguarded peak.
-        work: Seconds that a request computes.
         connections: What requests travel on.
         computes: Whether the processor is what a request needs most, so that refusals cost goodput.
         users: Of the closed loop that compares its peaks with and without the guard.
@@ -61,7 +60,6 @@ class Setting:
     name: str
     service: Service
     goals: dict[float, Goal]
-    work: float = 0.002
     connections: Connections = Connections.KEEP_ALIVE
     computes: bool = True
     users: int = FEW_USERS
@@ -77,8 +75,8 @@ def _goals(answered: float, shares: dict[float, float], p99: float | None = None
     return {load: Goal(share=share, answered=answered, p99=p99) for load, share in shares.items()}
 
 
-_COMPUTE = Service(server=UVLOOP, app="compute")
-_FASTAPI = Service(server=UVLOOP, app="threads", module="fastapi_apps")
+_COMPUTE = Service(server=UVLOOP, app="compute", work=0.002)
+_FASTAPI = Service(server=UVLOOP, app="threads", module="fastapi_apps", work=0.005)
 
 SETTINGS = (
     Setting(
@@ -100,22 +98,19 @@ SETTINGS = (
     ),
     Setting(
         name="CPU 20 ms, uvicorn uvloop, keep-alive",
-        service=_COMPUTE,
+        service=replace(_COMPUTE, work=0.02),
         goals=_goals(0.99, {2.0: 0.95}),
-        work=0.02,
     ),
     Setting(
         name="CPU 20 ms, uvicorn uvloop, new connections",
-        service=_COMPUTE,
+        service=replace(_COMPUTE, work=0.02),
         goals=_goals(0.99, {2.0: 0.95}),
-        work=0.02,
         connections=Connections.NEW,
     ),
     Setting(
         name="hidden pool 10 x 20 ms, uvicorn uvloop",
         service=Service(server=UVLOOP, app="pool"),
         goals=_goals(0.995, {2.0: 0.98, 4.0: 0.98, 8.0: 0.97}, p99=0.06),
-        work=0.0,
         computes=False,
         users=USERS,
         peers=PEERS,
@@ -134,12 +129,11 @@ SETTINGS = (
         name="sync endpoints of 5 ms CPU in the thread pool (FastAPI)",
         service=_FASTAPI,
         goals=_goals(0.99, {4.0: 0.90}),
-        work=0.005,
     ),
 )
 
 ROUTES = "/fast at 0.3x beside /slow at 8x of its pool (FastAPI)"
-ROUTES_SERVICE = replace(_FASTAPI, app="routes")
+ROUTES_SERVICE = replace(_FASTAPI, app="routes", work=0.0)
 FAST_GOAL = Goal(share=0.995, p99=0.02)
 FAST_LOAD = 0.3
 SLOW_LOAD = 8.0

@@ -74,11 +74,10 @@ def test_one_refusal_in_any_repeat_counts_where_none_may_be() -> None:
 
 def test_limit_is_what_is_left_of_the_processor_after_the_refusals() -> None:
     """At 2,000 offered, 250 us a refusal and 2 ms a service, 286 per second can be served: 57 % of the peak."""
-    base = Baseline(peak=500.0, service_cost=0.002, refusal_cost=0.00025)
+    base = Baseline(peak=500.0, service_cost=0.002)
 
-    assert base.limit(4.0) == pytest.approx(0.5 / 0.00175 / 500.0)
-    assert base.limit(0.5) is None
-    assert base.limit(20.0) == 0.0
+    assert base.limit(4.0, 0.00025) == pytest.approx(0.5 / 0.00175 / 500.0)
+    assert base.limit(20.0, 0.00025) == 0.0
 
 
 def test_page_holds_every_row_cost_and_doubt() -> None:
