@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from perfguard.errors import Rejected
 from perfguard.outcome import Call, Outcome
 from perfguard.pipeline import Passage
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 
 
 class Gate(Protocol):
@@ -43,14 +43,16 @@ class Admission(Passage):
         admission_time: The part of it spent in the admission queue, in seconds.
         admitted_at: The instant of admission in the guard's clock, `None` before.
         settled: Whether the outcome has been given.
+        lane: The pacing of the event loop on which it was admitted, `None` for a thread.
     """
 
-    __slots__ = ("_gate", "admission_time", "admitted_at", "queue_time", "settled")
+    __slots__ = ("_gate", "admission_time", "admitted_at", "lane", "queue_time", "settled")
 
     queue_time: float
     admission_time: float
     admitted_at: float | None
     settled: bool
+    lane: Lane | None
     _gate: Gate
 
     def __init__(self, gate: Gate, call: Call) -> None:
@@ -61,6 +63,7 @@ class Admission(Passage):
         self.admission_time = 0.0
         self.admitted_at = None
         self.settled = False
+        self.lane = None
 
     def __repr__(self) -> str:
         state = "settled" if self.settled else ("new" if self.admitted_at is None else "admitted")

@@ -257,6 +257,7 @@ class Guard:
         if arrival is not None and arrival < now:
             admission.queue_time = now - arrival
         if lane is not None:
+            admission.lane = lane
             lane.started(now)
 
     def _abandon(self, admission: Admission, place: Place) -> None:
@@ -274,7 +275,11 @@ class Guard:
                 self._line.withdraw(place, now)
             self._give_back(admission, outcome, now)
             if self._line:
-                ended = self._handed_over(now)
+                if admission.lane is None:
+                    ended = self._handed_over(now)
+                else:
+                    # The turn that it asks for starts who is next, of whatever loop or thread.
+                    admission.lane.poke()
             if admission.admitted_at is not None:
                 self._settled[outcome] += 1
             if self._notifier:
@@ -352,6 +357,7 @@ class Guard:
             self._notifier.fault("grant", error)
         if place.error is None:
             place.passage.admission_time = now - place.queued_at
+            place.passage.lane = place.lane
             self._admit_at(place.passage, now)
         else:
             self._refused[place.error.reason] += 1

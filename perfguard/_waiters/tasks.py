@@ -166,9 +166,10 @@ class Lane:
         if self._draining and not self._drained(now):
             self._schedule()
             return
+        asked = self._poked or self._ticking
         self._draining = self._poked = False
         self._began = now
-        started = self._dispatch(self, self._share()) if self._ticking else 0
+        started = self._dispatch(self, self._share()) if asked else 0
         if started:
             self._started += started
             self._schedule()
