@@ -334,4 +334,6 @@ class LittlesLawLimit:
 
 def _tells(window: Window, elapsed: float) -> bool:
     """Say whether a window holds enough calls, or has waited for them long enough."""
-    return window.count >= 50 or (elapsed >= 1.0 and window.count >= 10) or elapsed >= 30.0
+    if window.count >= 50 or elapsed >= 30.0:
+        return True
+    return window.count >= (20 if elapsed < 4.0 else 10) and elapsed >= 1.0

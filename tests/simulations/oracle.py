@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.simulations.engine import Outcomes, percentile
 
-GRID = (1, 2, 3, 4, 6, 8, 10, 12, 14, 17, 20, 25, 35, 50, 80, 150, 225, 400, 700)
+GRID = (2, 4, 6, 8, 10, 12, 17, 20, 25, 35, 50, 80, 150, 225, 700)
 """The fixed limits that are tried."""
 
 

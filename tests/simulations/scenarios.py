@@ -333,6 +333,4 @@ EXCUSED = {
     "S24 refusals of 2 ms, 5x": "refusing costs the whole machine, whatever the limit",
     "S26 20 % cancel at 200 ms, 1.5x": "the best limit lets the impatient leave in the hidden queue, at twice the p99",
     "S11 bursts of 5x, 2 s in 20": "the best limit keeps the burst in the pool for 0.8 s",
-    "S11 hidden": "the best limit keeps the burst in the pool for 0.8 s",
-    "S10 hidden": "a cold start under overload takes seconds to learn from 16 calls a second",
 }
