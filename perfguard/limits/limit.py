@@ -19,6 +19,8 @@ class LimitReason(StrEnum):
     """Throughput fell with the limit: what looked like a queue was work."""
     DROPPED = "dropped"
     """Calls ran into overload or a deadline downstream."""
+    IDLE = "idle"
+    """Far fewer calls than the limit were in flight for long."""
 
 
 class Sample(NamedTuple):
