@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from perfguard.queueing.place import Place
 
 TURN_BUDGET = 0.0005
-"""Seconds of work that may start in one turn of the loop before newcomers wait."""
+"""Seconds of a turn of the loop for each call that started in it, before newcomers wait."""
 
 BATCH_BUDGET = 0.005
 """Seconds of work that may start together, once the network has been read.
@@ -37,11 +37,11 @@ class Lane:
     """Paces admissions on one event loop, so that the queue stands where it can be seen.
 
     A handler that computes holds the loop; while it runs, arrivals stand in the kernel,
-    where no limit sees them. After a turn in which admitted calls computed for longer
-    than the turn's budget, newcomers are held in the admission queue until the network
-    has been read (several turns without an arrival), for as long as the heavy turn took
-    at most. Then as many calls start as fit the batch's budget, by the mean cost of a
-    start. Calls that await at once never fill a turn's budget and are never held.
+    where no limit sees them. After a turn that took longer than the budget of the calls
+    that started in it, newcomers are held in the admission queue until the network has
+    been read (several turns without an arrival), for as long as the heavy turn took at
+    most. Then as many calls start as fit the batch's budget, by the mean cost of a start.
+    Calls that await at once never fill a budget and are never held.
 
     Belongs to its loop's thread; only `poke` may be called from another.
 
@@ -116,7 +116,7 @@ class Lane:
     def holds(self, now: float) -> bool:
         """Count an arrival; say whether it must wait for its turn though a permit is free."""
         self._arrivals += 1
-        return self._draining or (self._scheduled and now - self._began > TURN_BUDGET)
+        return self._draining or (self._scheduled and now - self._began > self._budget())
 
     def started(self, now: float) -> None:
         """Say that a call starts in this turn."""
@@ -176,14 +176,19 @@ class Lane:
 
     def _weigh(self, now: float) -> None:
         elapsed = now - self._began
+        heavy = elapsed > self._budget()
         cost = elapsed / self._started
         # Up at once and down slowly: a batch that is too long is worse than one that is too short.
         self._cost = max(cost, self._cost + (cost - self._cost) / 8.0)
         self._started = 0
-        if elapsed > TURN_BUDGET:
+        if heavy:
             self._draining = True
             self._quiet = self._arrivals = 0
             self._drain_until = now + elapsed
+
+    def _budget(self) -> float:
+        """Seconds that the present turn may take: light calls fill it by their number, too."""
+        return min(BATCH_BUDGET, TURN_BUDGET * max(1, self._started))
 
     def _drained(self, now: float) -> bool:
         self._quiet = 0 if self._arrivals else self._quiet + 1

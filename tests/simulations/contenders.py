@@ -264,7 +264,7 @@ class CoDelQueue(AdmissionQueue):
 
     def head(self, now: float) -> Place | None:
         """Return the oldest that did not wait too long."""
-        while (place := self._line.head(lifo=False)) is not None:
+        while (place := self.line.head(lifo=False)) is not None:
             delay = now - place.queued_at
             self._least = min(self._least, delay)
             if now - self._since >= 0.1:
@@ -272,7 +272,7 @@ class CoDelQueue(AdmissionQueue):
                 self._since, self._least = now, delay
             if not (self._overloaded and delay > 0.01):
                 return place
-            self._line.withdraw(place)
+            self.line.withdraw(place)
             place.error = LimitExceeded(Reason.QUEUE_TIME, 0.0)
             self.released.append(place)
         return None
