@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from types import TracebackType
 from typing import Protocol, Self
 
-from perfguard.errors import Rejected
+from perfguard.errors import ConfigurationError, Rejected
+from perfguard.limits.limiter import Ticket
 from perfguard.outcome import Call, Outcome
 from perfguard.pipeline import Passage
 from perfguard.queueing.place import Lane, Place
@@ -84,6 +86,23 @@ class Admission(Passage):
             finally:
                 # Its traceback holds this frame: a cycle, for the collector to find.
                 del opening
+
+    def waited(self, seconds: float) -> None:
+        """Say that the call waited inside this process, as for a connection of a pool.
+
+        Limits take it for what it is, queue and not work, without having to guess.
+
+        Args:
+            seconds: The wait, within its service time; may be told in parts.
+
+        Raises:
+            ConfigurationError: `seconds` is negative or not finite.
+        """
+        if not 0.0 <= seconds < inf:
+            raise ConfigurationError("seconds", seconds, "must be at least 0 and finite")
+        for ticket in self.tickets:
+            if isinstance(ticket, Ticket):
+                ticket.wait += seconds
 
     def settle(self, outcome: Outcome) -> None:
         """Say how the call ended; from the second time on it does nothing."""

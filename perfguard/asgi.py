@@ -12,7 +12,7 @@ from perfguard import _arrival
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
 from perfguard._http import STATUS, Refusals
 from perfguard.admission import Admission
-from perfguard.context import current_deadline
+from perfguard.context import current_admission, current_deadline
 from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
@@ -176,7 +176,8 @@ class GuardMiddleware:
         follow = Exchange if scope["type"] == "http" else Handshake
         exchange = follow(admission, send, self._streams)
         deadline = admission.call.deadline
-        token = None if deadline is None else current_deadline.set(deadline)
+        outer = current_admission.set(admission)
+        outer_deadline = None if deadline is None else current_deadline.set(deadline)
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as error:
@@ -185,8 +186,9 @@ class GuardMiddleware:
         else:
             exchange.close(None)
         finally:
-            if token is not None:
-                current_deadline.reset(token)
+            current_admission.reset(outer)
+            if outer_deadline is not None:
+                current_deadline.reset(outer_deadline)
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         headers, body = self._refusals.render(error, scope.get("headers") or ())

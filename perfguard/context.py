@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
+from perfguard.admission import Admission
 from perfguard.clock import monotonic
 
 current_deadline: ContextVar[float | None] = ContextVar("perfguard_deadline", default=None)
@@ -14,3 +15,24 @@ def remaining() -> float | None:
     """Return the seconds left until the current deadline, `None` if there is none."""
     deadline = current_deadline.get()
     return None if deadline is None else deadline - monotonic()
+
+
+current_admission: ContextVar[Admission | None] = ContextVar("perfguard_admission", default=None)
+"""The passage of the current request through its guard; `None` outside a request."""
+
+
+def report_wait(seconds: float) -> None:
+    """Say that the current request waited inside this process, as for a connection of a pool.
+
+    The limit then knows a queue from slower work, and need not find out. Outside a
+    guarded request it does nothing. Safe from any thread that has the request's context.
+
+    Args:
+        seconds: The wait; may be told in parts.
+
+    Raises:
+        ConfigurationError: `seconds` is negative or not finite.
+    """
+    admission = current_admission.get()
+    if admission is not None:
+        admission.waited(seconds)

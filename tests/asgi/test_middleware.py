@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfguard.asgi import GuardMiddleware
-from perfguard.context import current_deadline, remaining
+from perfguard.context import current_admission, current_deadline, remaining, report_wait
 from perfguard.errors import ConfigurationError
 from perfguard.events import Admitted
 from perfguard.guard import Guard
+from perfguard.limits import FixedLimit, Limiter, Sample
 from perfguard.outcome import Outcome, Priority, Reason
 from tests.asgi.messages import OK, Message, Receive, Send, answering, full_guard, header, http, refused, request
 
@@ -261,3 +262,35 @@ def test_a_dry_run_refuses_nothing() -> None:
 
     assert asyncio.run(main()) == OK
     assert set(middleware.guard.snapshot().refused) <= set(Reason)
+
+
+def test_a_wait_that_the_application_reports_is_no_work_to_the_limit() -> None:
+    """The sample of the call holds it."""
+    samples: list[Sample] = []
+
+    class Recorder(FixedLimit):
+        def observe(self, sample: Sample) -> None:
+            samples.append(sample)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        report_wait(0.25)
+        report_wait(0.5)
+        await answering()(scope, receive, send)
+
+    asyncio.run(request(GuardMiddleware(app, Guard(Limiter(Recorder(5)))), http()))
+
+    assert [sample.wait for sample in samples] == [0.75]
+
+
+def test_a_reported_wait_outside_a_request_is_nothing() -> None:
+    """Code that reports may run anywhere."""
+    report_wait(1.0)
+
+    assert current_admission.get() is None
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_a_wait_that_is_none_is_refused(seconds: float) -> None:
+    """It would spoil what the limit learns."""
+    with pytest.raises(ConfigurationError, match="seconds must be"):
+        Guard().admit().waited(seconds)

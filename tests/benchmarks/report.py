@@ -24,8 +24,9 @@ rows of a closed loop compare with what as many users get without it.
 Goodput is the share of that peak which got a 200 within {DEADLINE * 1e3:.0f} ms;
 "answered in time" counts refusals too.
 The limit is `(1 - offered x cost of a refusal) / (cost of a service - cost of a refusal)`,
-with the processor time that the server needs for each, measured on this machine:
-at that price of a refusal no more can be had.
+with the processor time that the server needs for each, measured on this machine in the same mixture of both,
+for an application that knows beforehand which requests to serve and turns the others away at once:
+whatever decides, no more can be had.
 Where a goal is beyond it, {OF_THE_LIMIT:.0%} of the limit is asked for.
 """
 
