@@ -15,7 +15,7 @@ class AdmissionQueue:
     By Little's law a newcomer behind `n` others waits `n / X`, where `X` is the rate of
     departures. A burst may wait up to `max_wait`. Once the queue has stood above the
     target queue time for an interval it is no burst: the state is SHEDDING, and the queue
-    is cut to the target. As long as it is longer than that, the newest of the highest
+    is cut to the target, until it has been short for an interval. As long as it is longer than that, the newest of the highest
     priority goes first, since the oldest are the likeliest to have been given up by their
     callers; within the target the oldest goes first again, so that nobody waits only to
     be refused. The rule that a standing queue, not a long one, is the sign of overload is
@@ -43,6 +43,7 @@ class AdmissionQueue:
 
     __slots__ = (
         "_above_since",
+        "_below_since",
         "_rate",
         "_refused",
         "_refused_before",
@@ -67,6 +68,7 @@ class AdmissionQueue:
     line: PriorityLine
     _rate: DepartureRate
     _above_since: float | None
+    _below_since: float | None
     _refused: int
     _refused_before: int
     _refused_since: float
@@ -97,6 +99,7 @@ class AdmissionQueue:
         self.line = PriorityLine()
         self._rate = DepartureRate()
         self._above_since = None
+        self._below_since = None
         self._refused = 0
         self._refused_before = 0
         self._refused_since = 0.0
@@ -159,9 +162,12 @@ class AdmissionQueue:
                 self._above_since = now
             standing = now - self._above_since >= self.interval
             self.state = Backpressure.SHEDDING if standing else self._raised()
-        elif self.state is not Backpressure.SHEDDING or wait < target / 4:
+            self._below_since = None
+        elif self.state is not Backpressure.SHEDDING:
             self._above_since = None
             self.state = Backpressure.NORMAL
+        elif wait < target / 4:
+            self._recover(now)
 
     def head(self, now: float) -> Place | None:
         """Return the place that goes next; if it waited too long it is refused instead."""
@@ -216,6 +222,17 @@ class AdmissionQueue:
         self._refused += count
         recent = max(self._refused, self._refused_before)
         return self.predicted_wait(now, self.line.length + recent)
+
+    def _recover(self, now: float) -> None:
+        """End the shedding once the queue has been short for an interval.
+
+        Calls that leave together empty a queue that stands again a moment later.
+        """
+        if self._below_since is None:
+            self._below_since = now
+        elif now - self._below_since >= self.interval:
+            self._above_since = self._below_since = None
+            self.state = Backpressure.NORMAL
 
     def _raised(self) -> Backpressure:
         if self.state is Backpressure.SHEDDING:

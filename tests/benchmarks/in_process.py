@@ -103,18 +103,19 @@ def costs() -> list[Cost]:
 
 async def requests() -> list[Cost]:
     """A request of each side, one in each turn of the loop, the sides interleaved."""
-    with connected() as sock:
+    with connected() as (sock, client):
         receive = Connection(sock).receive
         full = AlwaysFull(lambda guard: GuardMiddleware(bare, guard))
         await full.fill()
         times = await interleaved(
+            client,
             {
                 "bare": (bare, receive),
                 "guard": (GuardMiddleware(bare), receive),
                 "hidden": (GuardMiddleware(bare), hidden),
                 "base": (BaseHTTPMiddleware(bare, pass_on), receive),
                 "refusal": (full, receive),
-            }
+            },
         )
         await full.empty()
     over = {name: each - times["bare"] for name, each in times.items()}
@@ -126,12 +127,14 @@ async def requests() -> list[Cost]:
     ]
 
 
-async def interleaved(sides: dict[str, tuple[App, Any]]) -> dict[str, float]:
+async def interleaved(client: socket.socket, sides: dict[str, tuple[App, Any]]) -> dict[str, float]:
     """Median seconds of a request of each side; the loop's own turn is taken off."""
     samples: dict[str, list[float]] = {name: [] for name in (*sides, "turn")}
     for _ in range(ROUNDS):
         samples["turn"].append(await turns())
         for name, (app, receive) in sides.items():
+            # The kernel then says that the requests have just come.
+            client.sendall(b"GET")
             samples[name].append(await batch(app, receive))
     middles = {name: median(each) for name, each in samples.items()}
     return {name: middles[name] - middles["turn"] for name in sides}
@@ -176,16 +179,15 @@ def _import(statement: str, value: float, goal: float | None = None) -> Cost:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[socket.socket]:
-    """The server's end of a TCP connection over which a request came."""
+def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a TCP connection, the server's first."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
     ):
         accepted, _ = server.accept()
-        client.sendall(b"GET")
         with accepted:
-            yield accepted
+            yield accepted, client
 
 
 if __name__ == "__main__":

@@ -87,13 +87,20 @@ def test_a_standing_queue_is_pushback_first_and_shedding_after_an_interval() -> 
     assert states == [Backpressure.PUSHBACK, Backpressure.PUSHBACK, Backpressure.SHEDDING]
 
 
-def test_shedding_ends_well_below_the_target() -> None:
+def test_shedding_ends_once_the_queue_has_been_well_below_the_target_for_an_interval() -> None:
     queue = shedding_queue()
     states = []
-    for arrival in (1.18, 1.2):
-        queue.watch(arrival, 1.2, 0)
+    for now, length in ((1.2, 0), (1.25, 0), (1.31, 0)):
+        queue.watch(now, now, length)
         states.append(queue.state)
-    assert states == [Backpressure.SHEDDING, Backpressure.NORMAL]
+    assert states == [Backpressure.SHEDDING, Backpressure.SHEDDING, Backpressure.NORMAL]
+
+
+def test_a_queue_that_stands_again_within_an_interval_is_shed_on() -> None:
+    queue = shedding_queue()
+    for now, length in ((1.2, 0), (1.25, 50), (1.31, 0)):
+        queue.watch(now, now, length)
+    assert queue.state is Backpressure.SHEDDING
 
 
 def test_a_burst_may_wait_as_long_as_max_wait() -> None:
