@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from asgiref.sync import markcoroutinefunction
+
 from perfguard.admission import Admission, outcome_of
 from perfguard.outcome import Outcome
 
@@ -145,6 +147,11 @@ class Handshake:
             self._admission.settle(Outcome.SUCCESS)
         elif kind == "websocket.close":
             self._admission.settle(Outcome.IGNORED)
+
+
+# Plain functions that return an awaitable; frameworks ask whether `send` is a coroutine function.
+markcoroutinefunction(Exchange.send)
+markcoroutinefunction(Handshake.send)
 
 
 def _type_of(message: Message) -> Any:

@@ -106,7 +106,7 @@ class Admission(Passage):
 
     def settle(self, outcome: Outcome) -> None:
         """Say how the call ended; from the second time on it does nothing."""
-        if not self.settled:
+        if not self.settled and self.admitted_at is not None:
             self.settled = True
             self._gate.settle(self, outcome)
 

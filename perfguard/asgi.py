@@ -91,6 +91,8 @@ class GuardMiddleware:
             raise ConfigurationError("max_streams", max_streams, "must be at least 0")
         self.app = app
         self.guard = Guard() if guard is None else guard
+        if isinstance(exempt, str):
+            raise ConfigurationError("exempt", exempt, "must be a sequence of paths, not one string")
         self._exempt = frozenset(exempt)
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
         self._key = key
@@ -128,6 +130,8 @@ class GuardMiddleware:
         try:
             key = "" if self._key is None else self._key(scope)
             priority = Priority.NORMAL if self._priority is None else self._priority(scope)
+            if not isinstance(key, str) or not isinstance(priority, Priority):
+                raise TypeError(f"not a key and a Priority: {key!r}, {priority!r}")
         except Exception as error:
             self._fault("the request's key or priority", error)
             return "", Priority.NORMAL

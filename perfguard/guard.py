@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from perfguard._environment import switch
+from perfguard._forking import in_each_child
+from perfguard._lock import DecisionLock
 from perfguard._notifier import Notifier
 from perfguard._waiters import threads
 from perfguard.admission import Admission
@@ -59,7 +59,7 @@ class Guard:
     _line: QueueingPolicy | None
     _notifier: Notifier
     _clock: Clock
-    _lock: threading.Lock
+    _lock: DecisionLock
     _lanes: Lanes | None
     _admitted: int
     _refused: Counter[Reason]
@@ -85,11 +85,10 @@ class Guard:
         self._refused = Counter()
         self._settled = Counter()
         self._start_afresh()
-        self._start_afresh_in_children()
+        in_each_child(self._start_afresh)
 
     def __repr__(self) -> str:
-        mode = "" if self.enabled else " off"
-        mode += " dry run" if self.dry_run else ""
+        mode = ("" if self.enabled else " off") + (" dry run" if self.dry_run else "")
         return f"<Guard {self.name}{mode} {self._pipeline!r}>"
 
     def admit(self, call: Call = _ANY) -> Admission:
@@ -108,9 +107,8 @@ class Guard:
         with self._lock:
             if self.standing:
                 self._reopen(self._clock())
-            line = self._line
             return combined(
-                () if line is None else line.snapshots(self._clock()),
+                () if self._line is None else self._line.snapshots(self._clock()),
                 name=self.name,
                 enabled=self.enabled,
                 dry_run=self.dry_run,
@@ -221,15 +219,12 @@ class Guard:
         if refusal is not None:
             self._refused[refusal.reason] += 1
             if self._notifier:
-                refused = self._notifier.refused(admission.call, refusal, now, enforced=False)
-                events.append(refused)
+                events.append(self._notifier.refused(admission.call, refusal, now, enforced=False))
 
     def _opening(self, admission: Admission, opening: Place | Rejected | None, now: float) -> list[Event]:
         if opening is None:
             return [self._notifier.admitted(admission, now)]
-        if isinstance(opening, Place):
-            return []
-        return [self._notifier.refused(admission.call, opening, now)]
+        return [] if isinstance(opening, Place) else [self._notifier.refused(admission.call, opening, now)]
 
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
         """Add what became of the places whose wait ended, and what policies changed."""
@@ -238,9 +233,8 @@ class Guard:
                 events.append(self._notifier.admitted(place.passage, now))
             else:
                 events.append(self._notifier.refused(place.call, place.error, now))
-        line = self._line
-        if line is not None:
-            events += line.notices(self.name, now)
+        if self._line is not None:
+            events += self._line.notices(self.name, now)
 
     def _finish(self, ended: list[Place], events: list[Event]) -> None:
         """Wake and notify, outside the lock."""
@@ -267,27 +261,31 @@ class Guard:
 
     def _take_back(self, admission: Admission, outcome: Outcome, place: Place | None = None) -> None:
         """Give back whatever a call holds: its permit, or the place in which it still waits."""
+        if self._lock.mine:
+            self._lock.later(partial(self._take_back, admission, outcome, place))
+            return
         events: list[Event] = []
-        ended: list[Place] = []
         with self._lock:
             now = self._clock()
             if place is not None and place.waiting and self._line is not None:
                 self._line.withdraw(place, now)
             self._give_back(admission, outcome, now)
-            if self._line:
-                if admission.lane is None:
-                    ended = self._handed_over(now)
-                else:
-                    # The turn that it asks for starts who is next, of whatever loop or thread.
-                    admission.lane.poke()
+            ended = self._passed_on(admission, now) if self._line else []
             if admission.admitted_at is not None:
                 self._settled[outcome] += 1
-            if self._notifier:
-                if admission.admitted_at is not None:
+                if self._notifier:
                     events.append(self._notifier.settled(admission, outcome, now))
+            if self._notifier:
                 self._report(events, ended, now)
         if ended or events:
             self._finish(ended, events)
+
+    def _passed_on(self, admission: Admission, now: float) -> list[Place]:
+        """Let who is next start; on an event loop that is for its next turn to do, for whatever loop or thread."""
+        if admission.lane is None:
+            return self._handed_over(now)
+        admission.lane.poke()
+        return []
 
     def _give_back(self, admission: Admission, outcome: Outcome, now: float) -> None:
         if self.standing:
@@ -299,17 +297,16 @@ class Guard:
 
     def _expire(self) -> bool:
         """Refuse the places that have waited too long; say whether any still wait."""
-        line = self._line
-        if line is None:
+        if self._line is None:
             return False
         events: list[Event] = []
         with self._lock:
             now = self._clock()
             if self.standing:
                 self._reopen(now)
-            line.expire(now)
+            self._line.expire(now)
             ended = self._released(now) + self._handed_over(now)
-            left = len(line) > 0
+            left = len(self._line) > 0
             if self._notifier:
                 self._report(events, ended, now)
         self._finish(ended, events)
@@ -341,13 +338,20 @@ class Guard:
             return []
         granted: list[Place] = []
         while (place := line.head(now)) is not None:
-            if place.lane is not None and (place.lane is not lane or budget <= 0):
-                if place.lane is not lane:
-                    place.lane.poke()
+            if place.lane is not None and place.lane is not lane:
+                if place.lane.closed:
+                    # Its loop was closed while it waited: nobody is left to start it.
+                    line.withdraw(place, now)
+                    self._give_back(place.passage, Outcome.IGNORED, now)
+                    continue
+                place.lane.poke()
                 break
-            budget -= place.lane is not None
+            if place.lane is not None and budget <= 0:
+                break
             granted.append(place)
             self._grant(place, now)
+            # What a policy further in refuses is no work for the loop.
+            budget -= place.lane is not None and place.error is None
         return granted + self._released(now)
 
     def _grant(self, place: Place, now: float) -> None:
@@ -383,21 +387,9 @@ class Guard:
         return self._lanes.current()
 
     def _start_afresh(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = DecisionLock()
         self._lanes = None
         self.standing = StandingRefusals()
-
-    def _start_afresh_in_children(self) -> None:
-        """Give each forked child a lock that nobody holds, without keeping the guard alive."""
-        start_afresh = weakref.WeakMethod(self._start_afresh)
-
-        def in_child() -> None:
-            survivor = start_afresh()
-            if survivor is not None:
-                survivor()
-
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=in_child)
 
 
 def _refusal(admission: Admission, place: Place) -> Rejected | None:

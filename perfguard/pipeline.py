@@ -102,10 +102,17 @@ class Pipeline:
     def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
         """Give every ticket back, innermost first."""
         tickets, passage.tickets = passage.tickets, []
+        fault: Exception | None = None
         for policy in self.policies[len(tickets) - 1 :: -1] if tickets else ():
             ticket = tickets.pop()
             if ticket is not _REFUSED:
-                policy.settle(ticket, outcome, now)
+                try:
+                    policy.settle(ticket, outcome, now)
+                except Exception as error:
+                    # Those further out get their tickets back all the same.
+                    fault = fault or error
+        if fault is not None:
+            raise fault
 
     def count_refusals(self, call: Call, count: int, now: float) -> None:
         """Let the policy that queues count refusals of such calls, given without asking."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -142,10 +143,11 @@ class Lane:
         if self._poked:
             return
         self._poked = True
-        if threading.get_ident() == self._thread:
-            self._schedule()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._schedule)
+        with suppress(RuntimeError):  # The loop is closed, or closes now.
+            if threading.get_ident() == self._thread:
+                self._schedule()
+            else:
+                self._loop.call_soon_threadsafe(self._schedule)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -153,10 +155,11 @@ class Lane:
             self._loop.call_soon(self._turn)
 
     def _wake(self, future: asyncio.Future[None]) -> None:
-        if threading.get_ident() == self._thread:
-            _resolve(future)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_resolve, future)
+        with suppress(RuntimeError):  # The loop is closed, or closes now.
+            if threading.get_ident() == self._thread:
+                _resolve(future)
+            else:
+                self._loop.call_soon_threadsafe(_resolve, future)
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -240,6 +243,6 @@ class Lanes:
         loop = asyncio.get_running_loop()
         lane = self._by_loop.get(loop)
         if lane is None:
-            self._by_loop = {each: own for each, own in self._by_loop.items() if not own.closed}
+            self._by_loop = {each: own for each, own in list(self._by_loop.items()) if not own.closed}
             lane = self._by_loop[loop] = Lane(loop, dispatch=self._dispatch, expire=self._expire, clock=self._clock)
         return lane

@@ -129,7 +129,7 @@ class Limiter:
         Raises:
             LimitExceeded: The call cannot wait.
         """
-        place = self.queue.offer(call, now)
+        place = self.queue.offer(call, now, max(0, self.limit.value - self.in_flight))
         place.limiter = self
         return place
 

@@ -12,6 +12,10 @@ from perfguard.outcome import Call
 class Lane(Protocol):
     """What stands between a granted place and its start: an event loop's pacing."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the loop is gone."""
+
     def poke(self) -> None:
         """Ask for a turn; safe from any thread."""
 

@@ -15,9 +15,10 @@ class AdmissionQueue:
     By Little's law a newcomer behind `n` others waits `n / X`, where `X` is the rate of
     departures. A burst may wait up to `max_wait`. Once the queue has stood above the
     target queue time for an interval it is no burst: the state is SHEDDING, and the queue
-    is cut to the target, until it has been short for an interval. As long as it is longer than that, the newest of the highest
-    priority goes first, since the oldest are the likeliest to have been given up by their
-    callers; within the target the oldest goes first again, so that nobody waits only to
+    is cut to the target, until it has been short for an interval. As long as it is longer
+    than that, the newest of the highest priority goes first, since the oldest are the
+    likeliest to have been given up by their callers; within the target the oldest goes
+    first again, so that nobody waits only to
     be refused. The rule that a standing queue, not a long one, is the sign of overload is
     CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), the change to
     last-in-first-out Facebook's (Maurer, "Fail at Scale", 2015).
@@ -119,7 +120,7 @@ class AdmissionQueue:
         rate = self._rate.per_second(now)
         return (self.line.length if length is None else length) / rate if rate else 0.0
 
-    def offer(self, call: Call, now: float) -> Place:
+    def offer(self, call: Call, now: float, free: int = 0) -> Place:
         """Let a call join the queue.
 
         Raises:
@@ -127,6 +128,9 @@ class AdmissionQueue:
         """
         length = self.line.length
         self.watch(now if call.arrival is None else call.arrival, now, length)
+        # Those for whom a permit is free wait for the event loop, not for a departure.
+        if length < self.max_length and self.state is not Backpressure.SHEDDING:
+            length = max(0, length - free)
         reason = self.verdict(call, now, length)
         if reason is not None:
             self._make_room(call, now, reason)

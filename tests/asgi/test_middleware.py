@@ -294,3 +294,17 @@ def test_a_wait_that_is_none_is_refused(seconds: float) -> None:
     """It would spoil what the limit learns."""
     with pytest.raises(ConfigurationError, match="seconds must be"):
         Guard().admit().waited(seconds)
+
+
+@pytest.mark.parametrize("priority", [None, "high"])
+def test_a_priority_that_is_none_is_a_fault_and_the_request_goes_on(priority: Any) -> None:
+    """Whatever stands against it."""
+    middleware = GuardMiddleware(answering(), priority=lambda scope: priority)
+
+    assert asyncio.run(request(middleware, http())) == OK
+
+
+def test_one_string_as_exempt_paths_is_a_mistake() -> None:
+    """It would exempt each of its letters."""
+    with pytest.raises(ConfigurationError, match="exempt must be"):
+        GuardMiddleware(answering(), exempt="/healthz")

@@ -482,7 +482,7 @@ from perfguard.guard import Guard
 guard = Guard()
 unused = Guard()
 del unused
-guard._lock.acquire()
+guard._lock.__enter__()
 child = os.fork()
 if child == 0:
     with guard.admit():
