@@ -77,7 +77,7 @@ class AdmissionQueue:
     def __init__(
         self,
         *,
-        target: float = 0.025,
+        target: float = 0.02,
         interval: float = 0.1,
         max_wait: float = 0.25,
         min_length: int = 5,
@@ -172,6 +172,8 @@ class AdmissionQueue:
             self.state = Backpressure.NORMAL
         elif wait < target / 4:
             self._recover(now)
+        else:
+            self._below_since = None
 
     def head(self, now: float) -> Place | None:
         """Return the place that goes next; if it waited too long it is refused instead."""

@@ -96,10 +96,11 @@ def test_shedding_ends_once_the_queue_has_been_well_below_the_target_for_an_inte
     assert states == [Backpressure.SHEDDING, Backpressure.SHEDDING, Backpressure.NORMAL]
 
 
-def test_a_queue_that_stands_again_within_an_interval_is_shed_on() -> None:
+@pytest.mark.parametrize("length", [2, 50])
+def test_a_queue_that_stands_again_within_an_interval_is_shed_on(length: int) -> None:
     queue = shedding_queue()
-    for now, length in ((1.2, 0), (1.25, 50), (1.31, 0)):
-        queue.watch(now, now, length)
+    for now, queued in ((1.2, 0), (1.25, length), (1.31, 0)):
+        queue.watch(now, now, queued)
     assert queue.state is Backpressure.SHEDDING
 
 
