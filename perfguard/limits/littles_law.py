@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from math import exp
 
@@ -292,7 +291,7 @@ class LittlesLawLimit:
                 self._phase = Phase.HOLD
                 self._retry_at = max(self._retry_at, reading.now + self._patience)
                 return None
-            self._origin = replace(reading, throughput=max(reading.throughput, self._origin.throughput))
+            self._origin = reading._replace(throughput=max(reading.throughput, self._origin.throughput))
             return self._cut(int(0.75 * self.value), LimitReason.KNEE, reading)
         self._phase = Phase.HOLD
         self._proven = True
