@@ -27,6 +27,9 @@ QUIET_TURNS = 3
 A new connection needs three: one to be accepted, one to be read, one for its task.
 """
 
+DRAIN_LIMIT = 0.1
+"""Seconds for which newcomers are held at most, while the network is read."""
+
 TICK = 0.025
 """Seconds between two looks at places that have waited too long."""
 
@@ -187,7 +190,7 @@ class Lane:
         if heavy:
             self._draining = True
             self._quiet = self._arrivals = 0
-            self._drain_until = now + elapsed
+            self._drain_until = now + min(DRAIN_LIMIT, elapsed)
 
     def _budget(self) -> float:
         """Seconds that the present turn may take: light calls fill it by their number, too."""
