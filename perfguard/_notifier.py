@@ -8,6 +8,7 @@ from perfguard.admission import Admission
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.events import Admitted, Event, Listener, Refused, Settled
 from perfguard.outcome import Call, Outcome
+from perfguard.queueing.place import Place
 
 
 class Notifier:
@@ -63,6 +64,19 @@ class Notifier:
                 where,
                 exc_info=error,
             )
+
+    def opened(self, admission: Admission, opening: Place | Rejected | None, now: float) -> list[Event]:
+        """Return what there is to tell of a decision on a new call."""
+        if opening is None:
+            return [self.admitted(admission, now)]
+        return [] if isinstance(opening, Place) else [self.refused(admission.call, opening, now)]
+
+    def ended(self, places: Iterable[Place], now: float) -> list[Event]:
+        """Return what there is to tell of places whose wait ended."""
+        return [
+            self.admitted(place.passage, now) if place.error is None else self.refused(place.call, place.error, now)
+            for place in places
+        ]
 
     def admitted(self, admission: Admission, now: float) -> Admitted:
         """Return the event of an admission."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from perfguard import _arrival
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
+from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals
 from perfguard.admission import Admission
 from perfguard.context import current_admission, current_deadline
@@ -67,6 +68,7 @@ class GuardMiddleware:
     _priority: Callable[[Scope], Priority] | None
     _uniform: bool
     _timeout: float | None
+    _max_streams: int
     _streams: OpenStreams
     _refusals: Refusals
     _logged: bool
@@ -99,7 +101,9 @@ class GuardMiddleware:
         self._priority = priority
         self._uniform = key is None and priority is None
         self._timeout = timeout
-        self._streams = OpenStreams(max_streams)
+        self._max_streams = max_streams
+        self._start_afresh()
+        in_each_child(self._start_afresh)
         self._refusals = Refusals(details=details, random=random.Random())
         self._logged = False
 
@@ -206,6 +210,10 @@ class GuardMiddleware:
             await send({"type": "websocket.http.response.body", "body": body})
         else:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+
+    def _start_afresh(self) -> None:
+        # A new count, since the parent's streams may yet be closed in a forked child.
+        self._streams = OpenStreams(self._max_streams)
 
     def _fault(self, where: str, error: Exception) -> None:
         if not self._logged:

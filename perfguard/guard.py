@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from perfguard._environment import switch
@@ -64,6 +65,7 @@ class Guard:
     _admitted: int
     _refused: Counter[Reason]
     _settled: Counter[Outcome]
+    _since: float
 
     def __init__(
         self,
@@ -81,10 +83,8 @@ class Guard:
         self._line = self._pipeline.queueing
         self._notifier = Notifier(name, listeners)
         self._clock = clock
-        self._admitted = 0
-        self._refused = Counter()
-        self._settled = Counter()
-        self._start_afresh()
+        self._since = -inf
+        self._forget_calls()
         in_each_child(self._start_afresh)
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class Guard:
         except BaseException:
             self._abandon(admission, opening)
             raise
-        return _refusal(admission, opening)
+        return admission.refused_at(opening)
 
     def refused_again(self, key: str, priority: Priority) -> Rejected | None:
         """Return the refusal that stands for such calls, `None` if a decision must be taken.
@@ -150,11 +150,12 @@ class Guard:
         except BaseException:
             self._abandon(admission, place)
             raise
-        return _refusal(admission, place)
+        return admission.refused_at(place)
 
     def settle(self, admission: Admission, outcome: Outcome) -> None:
         """Take an admission back; called by the admission, once."""
-        if admission.admitted_at is not None:
+        admitted_at = admission.admitted_at
+        if admitted_at is not None and admitted_at >= self._since:
             self._take_back(admission, outcome)
 
     def _start(self, admission: Admission, lane: Lane | None) -> Place | Rejected | None:
@@ -173,7 +174,7 @@ class Guard:
                 if lane is None:
                     ended += self._handed_over(now)
             if self._notifier:
-                events += self._opening(admission, opening, now)
+                events += self._notifier.opened(admission, opening, now)
                 self._report(events, ended, now)
         if ended or events:
             self._finish(ended, events)
@@ -221,18 +222,9 @@ class Guard:
             if self._notifier:
                 events.append(self._notifier.refused(admission.call, refusal, now, enforced=False))
 
-    def _opening(self, admission: Admission, opening: Place | Rejected | None, now: float) -> list[Event]:
-        if opening is None:
-            return [self._notifier.admitted(admission, now)]
-        return [] if isinstance(opening, Place) else [self._notifier.refused(admission.call, opening, now)]
-
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
         """Add what became of the places whose wait ended, and what policies changed."""
-        for place in ended:
-            if place.error is None:
-                events.append(self._notifier.admitted(place.passage, now))
-            else:
-                events.append(self._notifier.refused(place.call, place.error, now))
+        events += self._notifier.ended(ended, now)
         if self._line is not None:
             events += self._line.notices(self.name, now)
 
@@ -257,7 +249,8 @@ class Guard:
     def _abandon(self, admission: Admission, place: Place) -> None:
         """End a call whose caller stopped waiting, even if its turn came in that moment."""
         admission.settled = True
-        self._take_back(admission, Outcome.IGNORED, place)
+        if place.queued_at >= self._since:
+            self._take_back(admission, Outcome.IGNORED, place)
 
     def _take_back(self, admission: Admission, outcome: Outcome, place: Place | None = None) -> None:
         """Give back whatever a call holds: its permit, or the place in which it still waits."""
@@ -386,15 +379,19 @@ class Guard:
             self._lanes = Lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
         return self._lanes.current()
 
-    def _start_afresh(self) -> None:
+    def _forget_calls(self) -> None:
         self._lock = DecisionLock()
         self._lanes = None
         self.standing = StandingRefusals()
+        self._admitted = 0
+        self._refused = Counter()
+        self._settled = Counter()
 
-
-def _refusal(admission: Admission, place: Place) -> Rejected | None:
-    """Take the refusal out of a place whose wait is over."""
-    error, place.error = place.error, None
-    if error is not None:
-        admission.settled = True
-    return error
+    def _start_afresh(self) -> None:
+        """Leave the calls of the parent to it, in a forked child: they never end here."""
+        self._forget_calls()
+        self._since = self._clock()
+        try:
+            self._pipeline.start_afresh(self._since)
+        except Exception as error:
+            self._notifier.fault("start_afresh", error)

@@ -6,7 +6,7 @@ from typing import Any
 
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.outcome import Call, Outcome
-from perfguard.policy import Policy, QueueingPolicy
+from perfguard.policy import HoldingPolicy, Policy, QueueingPolicy
 from perfguard.queueing.place import Place
 
 
@@ -110,6 +110,18 @@ class Pipeline:
                     policy.settle(ticket, outcome, now)
                 except Exception as error:
                     # Those further out get their tickets back all the same.
+                    fault = fault or error
+        if fault is not None:
+            raise fault
+
+    def start_afresh(self, now: float) -> None:
+        """Let the policies forget the calls in flight and queued, in a forked child."""
+        fault: Exception | None = None
+        for policy in self.policies:
+            if isinstance(policy, HoldingPolicy):
+                try:
+                    policy.start_afresh(now)
+                except Exception as error:
                     fault = fault or error
         if fault is not None:
             raise fault

@@ -30,6 +30,18 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class HoldingPolicy(Policy, Protocol):
+    """A policy that holds something for each call under way, such as a permit.
+
+    A forked child inherits what is held for the parent's calls, and they never end in
+    it. A policy without this method keeps it for good there.
+    """
+
+    def start_afresh(self, now: float) -> None:
+        """Hold nothing, and keep what was learnt; no ticket given before comes back."""
+
+
+@runtime_checkable
 class QueueingPolicy(Policy, Protocol):
     """A policy at which calls may wait; a pipeline holds at most one."""
 

@@ -130,6 +130,14 @@ class KeyedLimiter:
         limiter.settle(ticket, outcome, now)
         self._touched[limiter.key] = limiter
 
+    def start_afresh(self, now: float) -> None:
+        """Have nothing in flight and nothing queued, whatever the key."""
+        for limiter in self._limiters.values():
+            limiter.start_afresh(now)
+        self._waiting.clear()
+        self._released.clear()
+        self._touched.clear()
+
     def released(self) -> list[Place]:
         """Return, once, the places that were refused while they waited."""
         places, self._released = self._released, []

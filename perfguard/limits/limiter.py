@@ -171,6 +171,14 @@ class Limiter:
         if change is not None:
             self._changes.append(change)
 
+    def start_afresh(self, now: float) -> None:
+        """Have nothing in flight and nothing queued, and keep what the limit learnt."""
+        if self.profile is not None:
+            self.profile.spent(self.in_flight, now)
+        self.in_flight = 0
+        self.queue.start_afresh()
+        self._changes.clear()
+
     def count_refusals(self, call: Call, count: int, now: float) -> None:
         """Count refusals that were given without asking."""
         self.queue.refuse(now, count)

@@ -214,6 +214,15 @@ class AdmissionQueue:
             while (place := self.line.oldest(priority)) is not None and _overdue(place, now, patience):
                 self._expel(place, now)
 
+    def start_afresh(self) -> None:
+        """Have nothing queued and nothing refused; the departure rate stays."""
+        self.line = PriorityLine()
+        self.released = []
+        self._rate.end()
+        self.state = Backpressure.NORMAL
+        self._above_since = self._below_since = None
+        self._refused = self._refused_before = 0
+
     def refuse(self, now: float, count: int = 1) -> float:
         """Count refusals and return the predicted time to drain, in seconds.
 
