@@ -277,7 +277,7 @@ class Guard:
         """Let who is next start; on an event loop that is for its next turn to do, for whatever loop or thread."""
         if admission.lane is None:
             return self._handed_over(now)
-        admission.lane.poke()
+        admission.lane.poke(now)
         return []
 
     def _give_back(self, admission: Admission, outcome: Outcome, now: float) -> None:
@@ -330,21 +330,19 @@ class Guard:
         if line is None or not line:
             return []
         granted: list[Place] = []
-        while (place := line.head(now)) is not None:
-            if place.lane is not None and place.lane is not lane:
-                if place.lane.closed:
-                    # Its loop was closed while it waited: nobody is left to start it.
-                    line.withdraw(place, now)
-                    self._give_back(place.passage, Outcome.IGNORED, now)
-                    continue
-                place.lane.poke()
-                break
-            if place.lane is not None and budget <= 0:
+        while (place := self._pipeline.next_start(lane, now)) is not None:
+            owner = place.lane
+            if owner is not None and owner is not lane:
+                # Its loop was closed while it waited: nobody is left to start it.
+                line.withdraw(place, now)
+                self._give_back(place.passage, Outcome.IGNORED, now)
+                continue
+            if owner is not None and budget <= 0:
                 break
             granted.append(place)
             self._grant(place, now)
             # What a policy further in refuses is no work for the loop.
-            budget -= place.lane is not None and place.error is None
+            budget -= owner is not None and place.error is None
         return granted + self._released(now)
 
     def _grant(self, place: Place, now: float) -> None:

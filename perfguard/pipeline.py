@@ -7,7 +7,7 @@ from typing import Any
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.outcome import Call, Outcome
 from perfguard.policy import HoldingPolicy, Policy, QueueingPolicy
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 
 
 class Passage:
@@ -85,6 +85,23 @@ class Pipeline:
         except BaseException:
             self.settle(passage, Outcome.IGNORED, now)
             raise
+        return None
+
+    def next_start(self, lane: Lane | None, now: float) -> Place | None:
+        """Return the place that goes next, if that lane or a thread may start it, or its own lane is closed.
+
+        Another lane is asked for a turn, to start it itself. One that was asked for long
+        is blocked by its loop, and passed over, lest it hold back all others.
+        """
+        late: tuple[Lane, ...] = ()
+        while self.queueing is not None and (place := self.queueing.head(now, late)) is not None:
+            owner = place.lane
+            if owner is None or owner is lane or owner.closed:
+                return place
+            if not owner.late(now):
+                owner.poke(now)
+                return None
+            late = (*late, owner)
         return None
 
     def grant(self, place: Place, now: float) -> None:

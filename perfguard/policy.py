@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from perfguard.errors import Rejected
 from perfguard.events import LimitChanged, StateChanged
 from perfguard.outcome import Call, Outcome
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 
 Notice = LimitChanged | StateChanged
 """What a policy has to tell, apart from its decisions."""
@@ -48,8 +48,8 @@ class QueueingPolicy(Policy, Protocol):
     def enqueue(self, call: Call, now: float) -> Place:
         """Return a place in the queue though the call could start; may raise `Rejected`."""
 
-    def head(self, now: float) -> Place | None:
-        """Return the place that may start now, or `None`."""
+    def head(self, now: float, late: Collection[Lane] = ()) -> Place | None:
+        """Return the place that may start now, of those that no late lane must start; or `None`."""
 
     def grant(self, place: Place, now: float) -> None:
         """Start the call of that place: set its ticket."""

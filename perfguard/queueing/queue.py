@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
 from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing.discipline import PriorityLine
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 from perfguard.queueing.rate import DepartureRate
 
 
@@ -183,6 +185,14 @@ class AdmissionQueue:
             if not _overdue(place, now, patience):
                 return place
             self._expel(place, now)
+        return None
+
+    def head_beside(self, now: float, late: Collection[Lane]) -> Place | None:
+        """Return the place that goes next of those that no late lane must start."""
+        patience = self._patience(now)
+        for place in self.line.waiting(lifo=self._newest_first(now)):
+            if place.lane not in late and not _overdue(place, now, patience):
+                return place
         return None
 
     def take(self, place: Place, now: float) -> None:
