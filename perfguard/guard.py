@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
 from perfguard._environment import switch
+from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._lock import DecisionLock
 from perfguard._notifier import Notifier
-from perfguard._waiters import threads
+from perfguard._waiters import lanes, threads
 from perfguard.admission import Admission
-from perfguard.clock import Clock, monotonic
+from perfguard.clock import Clock, UnfailingClock, monotonic
 from perfguard.errors import Rejected
 from perfguard.events import Event, Listener
 from perfguard.limits.limiter import Limiter
@@ -42,7 +43,7 @@ class Guard:
         policies: Outermost first; `Limiter()` if none are given. They belong to this guard.
         name: What events and snapshots call it.
         listeners: Receive every event, outside the lock.
-        clock: Returns seconds, monotonic.
+        clock: Returns seconds, monotonic; where it fails, the time stands still.
         dry_run: Decide and report, but refuse nothing and queue nothing. `None` reads
             `PERFGUARD_DRY_RUN` from the environment.
         enabled: `False` lets every call pass untouched. `None` reads `PERFGUARD_ENABLED`
@@ -58,6 +59,7 @@ class Guard:
     standing: StandingRefusals
     _pipeline: Pipeline
     _line: QueueingPolicy | None
+    _fault: Callable[[str, BaseException], object]
     _notifier: Notifier
     _clock: Clock
     _lock: DecisionLock
@@ -81,8 +83,9 @@ class Guard:
         self.enabled = switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
         self._pipeline = Pipeline(*(policies or (Limiter(),)))
         self._line = self._pipeline.queueing
-        self._notifier = Notifier(name, listeners)
-        self._clock = clock
+        self._fault = Faults(f"guard {name!r}").report
+        self._notifier = Notifier(name, listeners, self._fault)
+        self._clock = clock if clock is monotonic else UnfailingClock(clock, self._fault)
         self._since = -inf
         self._forget_calls()
         in_each_child(self._start_afresh)
@@ -156,7 +159,10 @@ class Guard:
         """Take an admission back; called by the admission, once."""
         admitted_at = admission.admitted_at
         if admitted_at is not None and admitted_at >= self._since:
-            self._take_back(admission, outcome)
+            try:
+                self._take_back(admission, outcome)
+            except BaseException as error:
+                self._fault("settle", error)
 
     def _start(self, admission: Admission, lane: Lane | None) -> Place | Rejected | None:
         """Decide on a new call: start it, or return its place or its refusal."""
@@ -192,8 +198,8 @@ class Guard:
             self._refused[standing.error.reason] += standing.count
             try:
                 self._pipeline.count_refusals(standing.call, standing.count, now)
-            except Exception as error:
-                self._notifier.fault("count_refusals", error)
+            except BaseException as error:
+                self._fault("count_refusals", error)
 
     def _decided(
         self, admission: Admission, now: float, lane: Lane | None, events: list[Event]
@@ -210,8 +216,8 @@ class Guard:
         except Rejected as error:
             # A traceback would tie the frames it passed into a cycle, for the collector to find.
             return error.with_traceback(None)
-        except Exception as error:
-            self._notifier.fault("admit", error)
+        except BaseException as error:
+            self._fault("admit", error)
             return None
         return place
 
@@ -225,8 +231,10 @@ class Guard:
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
         """Add what became of the places whose wait ended, and what policies changed."""
         events += self._notifier.ended(ended, now)
-        if self._line is not None:
-            events += self._line.notices(self.name, now)
+        try:
+            events += self._line.notices(self.name, now) if self._line is not None else ()
+        except BaseException as error:
+            self._fault("notices", error)
 
     def _finish(self, ended: list[Place], events: list[Event]) -> None:
         """Wake and notify, outside the lock."""
@@ -285,8 +293,8 @@ class Guard:
             self._reopen(now)
         try:
             self._pipeline.settle(admission, outcome, now)
-        except Exception as error:
-            self._notifier.fault("settle", error)
+        except BaseException as error:
+            self._fault("settle", error)
 
     def _expire(self) -> bool:
         """Refuse the places that have waited too long; say whether any still wait."""
@@ -326,30 +334,30 @@ class Guard:
 
         A task's place is started by its own lane alone, and only within the budget.
         """
-        line = self._line
-        if line is None or not line:
+        if not self._line:
             return []
         granted: list[Place] = []
-        while (place := self._pipeline.next_start(lane, now)) is not None:
-            owner = place.lane
-            if owner is not None and owner is not lane:
-                # Its loop was closed while it waited: nobody is left to start it.
-                line.withdraw(place, now)
-                self._give_back(place.passage, Outcome.IGNORED, now)
-                continue
-            if owner is not None and budget <= 0:
+        while (place := self._next_start(lane, now)) is not None:
+            if place.lane is not None and budget <= 0:
                 break
             granted.append(place)
             self._grant(place, now)
             # What a policy further in refuses is no work for the loop.
-            budget -= owner is not None and place.error is None
+            budget -= place.lane is not None and place.error is None
         return granted + self._released(now)
+
+    def _next_start(self, lane: Lane | None, now: float) -> Place | None:
+        try:
+            return self._pipeline.next_start(lane, now)
+        except BaseException as error:
+            self._fault("the queue", error)
+            return None
 
     def _grant(self, place: Place, now: float) -> None:
         try:
             self._pipeline.grant(place, now)
-        except Exception as error:
-            self._notifier.fault("grant", error)
+        except BaseException as error:
+            self._fault("grant", error)
         if place.error is None:
             place.passage.admission_time = now - place.queued_at
             place.passage.lane = place.lane
@@ -370,11 +378,7 @@ class Guard:
         if self.dry_run or not self.enabled:
             return None
         if self._lanes is None:
-            # asyncio is loaded at the first use on an event loop: services on threads do
-            # without it, and `import perfguard` stays cheap.
-            from perfguard._waiters.tasks import Lanes
-
-            self._lanes = Lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
+            self._lanes = lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
         return self._lanes.current()
 
     def _forget_calls(self) -> None:
@@ -391,5 +395,5 @@ class Guard:
         self._since = self._clock()
         try:
             self._pipeline.start_afresh(self._since)
-        except Exception as error:
-            self._notifier.fault("start_afresh", error)
+        except BaseException as error:
+            self._fault("start_afresh", error)

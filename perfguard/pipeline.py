@@ -88,7 +88,7 @@ class Pipeline:
         return None
 
     def next_start(self, lane: Lane | None, now: float) -> Place | None:
-        """Return the place that goes next, if that lane or a thread may start it, or its own lane is closed.
+        """Return the place that goes next, if that lane or a thread may start it; else `None`.
 
         Another lane is asked for a turn, to start it itself. One that was asked for long
         is blocked by its loop, and passed over, lest it hold back all others.
@@ -96,12 +96,17 @@ class Pipeline:
         late: tuple[Lane, ...] = ()
         while self.queueing is not None and (place := self.queueing.head(now, late)) is not None:
             owner = place.lane
-            if owner is None or owner is lane or owner.closed:
+            if owner is None or owner is lane:
                 return place
-            if not owner.late(now):
+            if owner.closed:
+                # Its loop was closed while it waited: nobody is left to start it.
+                self.queueing.withdraw(place, now)
+                self.settle(place.passage, Outcome.IGNORED, now)
+            elif owner.late(now):
+                late = (*late, owner)
+            else:
                 owner.poke(now)
                 return None
-            late = (*late, owner)
         return None
 
     def grant(self, place: Place, now: float) -> None:
@@ -119,13 +124,13 @@ class Pipeline:
     def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
         """Give every ticket back, innermost first."""
         tickets, passage.tickets = passage.tickets, []
-        fault: Exception | None = None
+        fault: BaseException | None = None
         for policy in self.policies[len(tickets) - 1 :: -1] if tickets else ():
             ticket = tickets.pop()
             if ticket is not _REFUSED:
                 try:
                     policy.settle(ticket, outcome, now)
-                except Exception as error:
+                except BaseException as error:
                     # Those further out get their tickets back all the same.
                     fault = fault or error
         if fault is not None:
