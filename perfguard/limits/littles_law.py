@@ -253,7 +253,7 @@ class LittlesLawLimit:
             self._stood = waiting > 0.5 * room
         in_use = reading.present > 0.75 * self.value
         if self.value - needed > 2.0 * room + 1.0 and waiting > room and in_use:
-            unsure = (slower and not self._stood) or reading.count < 15
+            unsure = (slower and not self._stood) or reading.calls < 15
             if unsure and reading.rate * reading.wait < room and reading.now >= self._test_at:
                 self._test_at = reading.now + _BETWEEN_TESTS
                 return self._raise(2.0, reading)
@@ -261,7 +261,7 @@ class LittlesLawLimit:
         if waiting < 0.25 * room:
             return self._raise(1.25 if self._patience > _PATIENCE else 2.0, reading)
         # Where a queue shows that the limit does not cause, more permits would lengthen it.
-        worth = waiting <= room or in_use or reading.count < 15
+        worth = waiting <= room or in_use or reading.calls < 15
         return self._raise(1.25, reading) if worth and reading.now >= self._retry_at else None
 
     def _after_raise(self, reading: Reading) -> LimitChange | None:
@@ -310,7 +310,7 @@ class LittlesLawLimit:
 
     def _after_cut(self, reading: Reading) -> LimitChange | None:
         kept = reading.throughput / max(1e-9, self._origin.throughput)
-        chance = noise(reading.count)
+        chance = noise(reading.calls)
         if kept >= 1.0 - chance or (kept >= 1.0 - 2.0 * chance and queued(self._origin, reading) > 0.5):
             self._lower(reading.low)
             if self._proven or self.value <= self._lowest:
