@@ -41,14 +41,21 @@ def transport_of(receive: Any) -> Any:
 
 
 def kernel_age(transport: Any) -> float:
+    """Return the seconds for which the last data of an asyncio transport has stood in the kernel, as `socket_age`."""
+    try:
+        return socket_age(transport.get_extra_info("socket"))
+    except AttributeError:
+        return 0.0
+
+
+def socket_age(sock: Any) -> float:
     """Return the seconds for which the last data received has stood in the kernel.
 
-    0 where the platform or the transport cannot tell. Resolution is a jiffy, about 4 ms.
+    0 where the platform or the socket cannot tell. Resolution is a jiffy, about 4 ms.
     """
-    if TCP_INFO is None or transport is None:
+    if TCP_INFO is None:
         return 0.0
     try:
-        sock = transport.get_extra_info("socket")
         info = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _LAST_DATA_RECV + 4)
         age = _word.unpack_from(info, _LAST_DATA_RECV)[0] / 1000.0
     except (AttributeError, OSError, TypeError, struct.error):

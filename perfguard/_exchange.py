@@ -10,14 +10,11 @@ from typing import Any
 from asgiref.sync import markcoroutinefunction
 
 from perfguard.admission import Admission, outcome_of
-from perfguard.outcome import Outcome
+from perfguard.outcome import Outcome, outcome_of_status
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-# The application's own refusals: overload or a deadline behind it.
-_DROPPED = (503, 504)
 
 
 class OpenStreams:
@@ -80,7 +77,7 @@ class Exchange:
         if error is not None:
             self._admission.settle(outcome_of(type(error)))
         else:
-            self._admission.settle(self._outcome() if self._status else Outcome.FAILURE)
+            self._admission.settle(outcome_of_status(self._status))
 
     def _follow(self, message: Message) -> None:
         kind = _type_of(message)
@@ -88,26 +85,19 @@ class Exchange:
             if message.get("more_body"):
                 self._open_stream()
             else:
-                self._admission.settle(self._outcome())
+                self._admission.settle(outcome_of_status(self._status))
         elif kind == "http.response.start":
             status = message.get("status")
             self._status = status if isinstance(status, int) else 0
         elif kind == "http.response.pathsend":
-            self._admission.settle(self._outcome())
+            self._admission.settle(outcome_of_status(self._status))
 
     def _open_stream(self) -> None:
         if self._streaming or self._streams.full:
             return
         self._streaming = True
         self._streams.count += 1
-        self._admission.settle(self._outcome())
-
-    def _outcome(self) -> Outcome:
-        if self._status < 400:
-            return Outcome.SUCCESS
-        if self._status < 500:
-            return Outcome.IGNORED
-        return Outcome.DROPPED if self._status in _DROPPED else Outcome.FAILURE
+        self._admission.settle(outcome_of_status(self._status))
 
 
 class Handshake:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import json as _json
 from collections.abc import Iterable
 from random import Random
 
@@ -36,10 +36,10 @@ class Refusals:
         # Few differ: by seconds, kind and reason.
         self._rendered = {}
 
-    def render(self, error: Rejected, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, bytes]:
-        """Return the headers and the body of a refusal for a request with those headers."""
+    def render(self, error: Rejected, *, json: bool) -> tuple[Headers, bytes]:
+        """Return the headers and the body of a refusal, as problem+json (RFC 9457) or as text."""
         after = retry_after(error.retry_after, self._random)
-        variant = after, _wants_json(headers), error.reason if self._details else ""
+        variant = after, json, error.reason if self._details else ""
         rendered = self._rendered.get(variant)
         if rendered is None:
             rendered = self._rendered[variant] = _rendered(*variant)
@@ -62,7 +62,7 @@ def _text(reason: str) -> bytes:
 
 def _problem(reason: str) -> bytes:
     problem = {"title": _TITLE, "status": STATUS} | ({"detail": reason} if reason else {})
-    return json.dumps(problem, separators=(",", ":")).encode()
+    return _json.dumps(problem, separators=(",", ":")).encode()
 
 
 def retry_after(seconds: float, random: Random) -> int:
@@ -75,7 +75,8 @@ def retry_after(seconds: float, random: Random) -> int:
     return min(30, round(base + random.random() * max(base, 2.0)))
 
 
-def _wants_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def wants_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Say whether the client asked for JSON."""
     for name, value in headers:
         if name == b"accept":
             return b"json" in value

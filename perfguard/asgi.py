@@ -11,7 +11,7 @@ from perfguard import _arrival
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
-from perfguard._http import STATUS, Refusals
+from perfguard._http import STATUS, Refusals, wants_json
 from perfguard.admission import Admission
 from perfguard.context import current_admission, current_deadline
 from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
@@ -212,7 +212,7 @@ class GuardMiddleware:
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            headers, body = self._refusals.render(error, scope.get("headers") or ())
+            headers, body = self._refusals.render(error, json=wants_json(scope.get("headers") or ()))
         except BaseException as fault:
             self._fault("a refusal's rendering", fault)
             headers, body = [(b"content-length", b"0")], b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from perfguard.admission import Admission
 from perfguard.clock import monotonic
@@ -36,3 +36,32 @@ def report_wait(seconds: float) -> None:
     admission = current_admission.get()
     if admission is not None:
         admission.waited(seconds)
+
+
+class Serving:
+    """The block in which a request is served: it carries the admission and its deadline.
+
+    Args:
+        admission: The request's passage.
+    """
+
+    __slots__ = ("_admission", "_outer", "_outer_deadline")
+
+    _admission: Admission
+    _outer: Token[Admission | None]
+    _outer_deadline: Token[float | None] | None
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._outer_deadline = None
+
+    def __enter__(self) -> None:
+        deadline = self._admission.call.deadline
+        self._outer = current_admission.set(self._admission)
+        if deadline is not None:
+            self._outer_deadline = current_deadline.set(deadline)
+
+    def __exit__(self, *_: object) -> None:
+        current_admission.reset(self._outer)
+        if self._outer_deadline is not None:
+            current_deadline.reset(self._outer_deadline)

@@ -76,3 +76,18 @@ class Call(NamedTuple):
     priority: Priority = Priority.NORMAL
     arrival: float | None = None
     deadline: float | None = None
+
+
+# The application's own refusals: overload or a deadline behind it.
+_DROPPED = (503, 504)
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """Return the outcome of a response with that HTTP status; 0 stands for none at all."""
+    if not status:
+        return Outcome.FAILURE
+    if status < 400:
+        return Outcome.SUCCESS
+    if status < 500:
+        return Outcome.IGNORED
+    return Outcome.DROPPED if status in _DROPPED else Outcome.FAILURE

@@ -120,7 +120,10 @@ class Limiter:
             if call.deadline is not None and call.deadline <= now:
                 raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
             # A call that is older than the target stood in a queue that nobody here sees.
-            if call.arrival is None or now - call.arrival < self.queue.target:
+            arrival = now if call.arrival is None else call.arrival
+            if now - arrival < self.queue.target:
+                if self.queue.state is not Backpressure.NORMAL:
+                    self.queue.watch(arrival, now, 0)
                 return self.force(call, now)
         return self.enqueue(call, now)
 

@@ -199,7 +199,10 @@ class AdmissionQueue:
         """Take a place out because its call starts."""
         self.line.withdraw(place)
         self._rate.depart(now)
-        self.watch(now, now, self.line.length)
+        arrival = place.call.arrival
+        # What it had waited before it joined, the next call waits out there as well.
+        before = 0.0 if arrival is None else place.queued_at - arrival
+        self.watch(now - before, now, self.line.length)
         if not self.line.length:
             self._rate.end()
 

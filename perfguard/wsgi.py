@@ -1,0 +1,190 @@
+"""The guard as WSGI middleware, for any WSGI application (PEP 3333) and server."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from perfguard import _arrival
+from perfguard._body import OpenStreams, Response
+from perfguard._environ import age_of, has_left, scope_of
+from perfguard._faults import Faults
+from perfguard._forking import in_each_child
+from perfguard._http import STATUS, Refusals
+from perfguard.admission import Admission, outcome_of
+from perfguard.context import Serving
+from perfguard.errors import ConfigurationError, Rejected
+from perfguard.guard import Guard
+from perfguard.outcome import Call, Outcome, Priority, Reason
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
+App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+EXEMPT = ("/healthz", "/livez", "/readyz", "/metrics")
+"""Paths that are never queued or refused: what watches a service must reach it."""
+
+_STATUS_LINE = f"{STATUS} Service Unavailable"
+
+
+class GuardMiddleware:
+    """Admits requests through a guard, and refuses with 503.
+
+    Put it outermost, so that it sees requests first: `app = GuardMiddleware(app)`.
+    No argument is needed. A thread whose request must wait waits in here. It holds no
+    state of any request, and serves any number of threads, also in processes forked
+    after it was made.
+
+    A response is served once its whole body is there; of one that is produced in parts
+    (a stream) once the first part is. It is handed on part by part, never buffered.
+
+    Args:
+        app: The WSGI application.
+        guard: What decides; by default a `Guard()` of its own.
+        exempt: Paths that pass untouched.
+        trusted_proxies: Addresses or networks (or `"unix"`) whose `X-Request-Start`
+            header is believed; nobody's by default.
+        key: Maps an environ to the kind of request. Must return few distinct values, such
+            as a route's template; by default every request is of one kind.
+        priority: Maps an environ to the request's priority; by default NORMAL.
+        timeout: Seconds from arrival after which nobody wants the answer; such requests
+            are refused rather than served late. `None` sets no deadline.
+        max_streams: How many streamed responses may be open beside the requests in flight.
+        details: Whether a refusal's body names its reason.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    guard: Guard
+    app: App
+    _exempt: frozenset[str]
+    _proxy_clock: _arrival.ProxyClock
+    _key: Callable[[Environ], str] | None
+    _priority: Callable[[Environ], Priority] | None
+    _timeout: float | None
+    _max_streams: int
+    _streams: OpenStreams
+    _refusals: Refusals
+    _fault: Callable[[str, BaseException], object]
+
+    def __init__(
+        self,
+        app: App,
+        guard: Guard | None = None,
+        *,
+        exempt: Iterable[str] = EXEMPT,
+        trusted_proxies: Iterable[str] = (),
+        key: Callable[[Environ], str] | None = None,
+        priority: Callable[[Environ], Priority] | None = None,
+        timeout: float | None = None,
+        max_streams: int = 1000,
+        details: bool = False,
+    ) -> None:
+        _check(app, guard, key=key, priority=priority)
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError("timeout", timeout, "must be a positive number of seconds")
+        if max_streams < 0:
+            raise ConfigurationError("max_streams", max_streams, "must be at least 0")
+        if isinstance(exempt, str):
+            raise ConfigurationError("exempt", exempt, "must be a sequence of paths, not one string")
+        self.app = app
+        self.guard = Guard() if guard is None else guard
+        self._exempt = frozenset(exempt)
+        self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
+        self._key = key
+        self._priority = priority
+        self._timeout = timeout
+        self._max_streams = max_streams
+        self._start_afresh()
+        in_each_child(self._start_afresh)
+        self._refusals = Refusals(details=details, random=random.Random())
+        self._fault = Faults("GuardMiddleware").report
+
+    def __repr__(self) -> str:
+        return f"<GuardMiddleware {self.guard!r}, {self._streams.count} streams open>"
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        guard = self.guard
+        if not guard.enabled or environ.get("PATH_INFO") in self._exempt:
+            return self.app(environ, start_response)
+        key, priority = self._kind_of(environ)
+        refusal = guard.refused_again(key, priority) if guard.standing else None
+        if refusal is None:
+            admission = Admission(guard, self._call(environ, key, priority))
+            refusal = self._enter(admission, environ)
+            if refusal is None:
+                return self._serve(admission, environ, start_response)
+        return self._refuse(refusal, environ, start_response)
+
+    def _kind_of(self, environ: Environ) -> tuple[str, Priority]:
+        try:
+            key = "" if self._key is None else self._key(environ)
+            priority = Priority.NORMAL if self._priority is None else self._priority(environ)
+            if not isinstance(key, str) or not isinstance(priority, Priority):
+                raise TypeError(f"not a key and a Priority: {key!r}, {priority!r}")
+        except BaseException as error:
+            self._fault("the request's key or priority", error)
+            return "", Priority.NORMAL
+        return key, priority
+
+    def _call(self, environ: Environ, key: str, priority: Priority) -> Call:
+        arrival = self.guard.now()
+        try:
+            age = age_of(environ)
+            if self._proxy_clock:
+                age = max(age, self._proxy_clock.age(scope_of(environ), time.time()))
+            arrival -= age
+        except BaseException as error:
+            self._fault("the request's arrival", error)
+        deadline = None if self._timeout is None else arrival + self._timeout
+        return Call(key, priority, arrival, deadline)
+
+    def _enter(self, admission: Admission, environ: Environ) -> Rejected | None:
+        """Wait for the admission; return the refusal, also of a request whose client has left."""
+        try:
+            refusal = self.guard.enter(admission)
+            if refusal is None and admission.admission_time and has_left(environ):
+                admission.settle(Outcome.IGNORED)
+                return Rejected(Reason.DEADLINE)
+        except Exception as error:
+            self._fault("admission", error)
+            return None
+        return refusal
+
+    def _serve(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        response = Response(admission, start_response, self._streams)
+        try:
+            with Serving(admission):
+                body = self.app(environ, response.start)
+        except BaseException as error:
+            admission.settle(outcome_of(type(error)))
+            raise
+        return response.followed(body, environ)
+
+    def _refuse(self, error: Rejected, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            headers, body = self._refusals.render(error, json="json" in environ.get("HTTP_ACCEPT", ""))
+            lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+        except BaseException as fault:
+            self._fault("a refusal's rendering", fault)
+            lines, body = [("Content-Type", "text/plain"), ("Content-Length", "0")], b""
+        start_response(_STATUS_LINE, lines)
+        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+    def _start_afresh(self) -> None:
+        # Anew, since the parent's streams may yet be closed in a forked child.
+        self._streams = OpenStreams(self._max_streams)
+
+
+def _check(app: object, guard: object, **functions: object) -> None:
+    if not callable(app):
+        raise ConfigurationError("app", app, "must be a WSGI application")
+    if guard is not None and not isinstance(guard, Guard):
+        raise ConfigurationError("guard", guard, "must be a Guard or None")
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigurationError(name, function, "must be callable, or None")
