@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from perfguard.errors import ConfigurationError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -87,6 +89,20 @@ def usable_cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))
+
+
+def parse_core(text: str) -> int | None:
+    """The core that a text names; none for an empty one.
+
+    Raises:
+        ConfigurationError: This process may not use such a core.
+    """
+    if not text:
+        return None
+    if text not in {str(core) for core in usable_cores()}:
+        cores = ", ".join(str(core) for core in sorted(usable_cores()))
+        raise ConfigurationError("cpu", text, f"must be a core that this process may use ({cores})")
+    return int(text)
 
 
 def _processor() -> str:

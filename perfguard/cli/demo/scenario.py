@@ -10,9 +10,9 @@ from perfguard.cli.load import CapacityPlan, LoadPlan, Phase, Target
 DEADLINE = 1.0
 
 MIX = (
-    ("fast lookup", "/products/17", 0.70),
-    ("order list", "/customers/42/orders", 0.26),
-    ("sales report", "/reports/sales", 0.04),
+    ("fast lookup", "/products/17", 0.57),
+    ("order list", "/customers/42/orders", 0.35),
+    ("sales report", "/reports/sales", 0.08),
 )
 
 _BUDGET = 84.0
