@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 import perfguard
 from perfguard.cli import options
@@ -17,12 +19,21 @@ from perfguard.cli.load import Arrivals, CapacityPlan, Connections, LoadPlan, Ph
 from perfguard.cli.load.plan import MAX_CONNECTIONS, MAX_REQUESTS
 from perfguard.cli.load_command import execute_capacity, execute_load
 from perfguard.cli.machine import parse_core
-from perfguard.cli.numbers import parse_number, parse_whole
 from perfguard.cli.outputs import Outputs
+from perfguard.cli.typed import parse_choice, parse_number, parse_whole
 from perfguard.errors import ConfigurationError
 
 _MOST_SEED = 2**63 - 1
 _MOST_PORT = 65_535
+
+
+class WithPlainUsage(TyperCommand):
+    """Writes URL in the usage line where Typer writes {URL}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """See the base class."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
 
 # Typer has two styles of messages; the plain one is that of our own.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"max_content_width": 100})
@@ -37,7 +48,7 @@ def root(context: typer.Context, *, version: options.Version = False) -> None:
         sys.stdout.write(context.get_help() + "\n")
 
 
-@app.command()
+@app.command(cls=WithPlainUsage)
 def load(
     context: typer.Context,
     url: options.Url,
@@ -46,8 +57,8 @@ def load(
     duration: options.Duration = "10s",
     deadline: options.Deadline = "1s",
     timeout: options.Timeout = "",
-    arrivals: options.Spread = Arrivals.POISSON,
-    connections: options.Transport = Connections.KEEP_ALIVE,
+    arrivals: options.Spread = Arrivals.POISSON.value,
+    connections: options.Transport = Connections.KEEP_ALIVE.value,
     max_connections: options.MaxConnections = "8192",
     method: options.Method = "GET",
     header: options.Header = None,
@@ -59,6 +70,8 @@ def load(
     html: options.Html = None,
 ) -> None:
     """Offer a load at a fixed rate, and report what the clients saw.
+
+    URL is an address on this machine, such as http://127.0.0.1:8000/orders.
 
     Every request's instant is fixed before the run, and its latency counts from that instant: a server that stalls
     cannot slow the arrivals down, and thereby hide its stalls (coordinated omission).
@@ -72,8 +85,8 @@ def load(
             targets=(target,),
             deadline=parse_duration(deadline, "deadline"),
             timeout=parse_duration(timeout, "timeout") if timeout else None,
-            arrivals=arrivals,
-            connections=connections,
+            arrivals=parse_choice(arrivals, "arrivals", Arrivals),
+            connections=parse_choice(connections, "connections", Connections),
             max_connections=parse_whole(max_connections, "max_connections", least=1, most=MAX_CONNECTIONS),
             seed=parse_whole(seed, "seed", most=_MOST_SEED),
             allow_remote=allow_remote,
@@ -81,14 +94,14 @@ def load(
         execute_load(plan, Outputs(json=json, html=html), cpu=parse_core(cpu))
 
 
-@app.command()
+@app.command(cls=WithPlainUsage)
 def capacity(
     context: typer.Context,
     url: options.Url,
     *,
     users: options.Users = "16",
     duration: options.Duration = "5s",
-    connections: options.Transport = Connections.KEEP_ALIVE,
+    connections: options.Transport = Connections.KEEP_ALIVE.value,
     method: options.Method = "GET",
     header: options.Header = None,
     body: options.Body = "",
@@ -97,6 +110,8 @@ def capacity(
     json: options.Json = None,
 ) -> None:
     """Measure how many requests per second a server can serve.
+
+    URL is an address on this machine, such as http://127.0.0.1:8000/orders.
 
     It tells which --rate to give to `perfguard load`: half of the capacity is a busy day, twice the capacity is
     overload. A fixed number of clients each await their answer before they send again, so that the server is always
@@ -110,7 +125,7 @@ def capacity(
             targets=(Target(url=url, method=method.upper(), headers=_headers(header), body=body.encode()),),
             users=parse_whole(users, "users", least=1, most=MAX_CONNECTIONS),
             duration=parse_duration(duration),
-            connections=connections,
+            connections=parse_choice(connections, "connections", Connections),
             allow_remote=allow_remote,
         )
         execute_capacity(plan, Outputs(json=json), cpu=parse_core(cpu))

@@ -61,6 +61,11 @@ class Cores:
     server: int | None = None
     generator: int | None = None
 
+    def __str__(self) -> str:
+        if self.server is None:
+            return "server and load generator share the cores of the machine"
+        return f"the server is pinned to core {self.server}, the load generator to core {self.generator}"
+
     @classmethod
     def share_out(cls) -> Cores:
         """The first core serves, the second one loads."""

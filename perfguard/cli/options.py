@@ -1,6 +1,6 @@
 """The options of the commands.
 
-Numbers and durations are taken as text and read by ourselves, so that an error shows what was typed.
+All are taken as text and read by ourselves, so that an error shows what was typed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from typing import Annotated
 
 import typer
 
-from perfguard.cli.load import Arrivals, Connections
-
 _UNITS = "Units: us, ms, s, m, h; without one, seconds."
 
 Url = Annotated[
-    str, typer.Argument(metavar="URL", show_default=False, help="The address, such as http://127.0.0.1:8000/orders.")
+    # The description of a command says what it is: Typer's list of arguments would add the type `<str>`.
+    str, typer.Argument(metavar="URL", show_default=False, hidden=True)
 ]
 Rate = Annotated[str, typer.Option(metavar="NUMBER", help="Requests per second, above 0.")]
 Duration = Annotated[str, typer.Option(metavar="DURATION", help=f"How long: 30s, 2m. {_UNITS}")]
@@ -24,12 +23,10 @@ Deadline = Annotated[
 ]
 Timeout = Annotated[
     str,
-    typer.Option(
-        metavar="DURATION", show_default="1.25 times the deadline", help="When the client gives up and leaves."
-    ),
+    typer.Option(metavar="DURATION", show_default="1.25 x deadline", help="When the client gives up and leaves."),
 ]
 Spread = Annotated[
-    Arrivals,
+    str,
     typer.Option(
         "--arrivals",
         metavar="poisson|constant",
@@ -37,7 +34,7 @@ Spread = Annotated[
     ),
 ]
 Transport = Annotated[
-    Connections,
+    str,
     typer.Option("--connections", metavar="keep-alive|new", help="Reuse connections, or open one for each request."),
 ]
 MaxConnections = Annotated[str, typer.Option(metavar="NUMBER", help="The most connections open at the same time.")]
@@ -62,5 +59,5 @@ Html = Annotated[
 ]
 PageFile = Annotated[Path, typer.Option("--html", metavar="FILE", help="Write a self-contained page here.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Only 4 times the capacity, for a few seconds.")]
-Port = Annotated[str, typer.Option(metavar="NUMBER", show_default="one that is free", help="The port of the service.")]
+Port = Annotated[str, typer.Option(metavar="NUMBER", show_default="a free one", help="The port of the service.")]
 Version = Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)]

@@ -34,7 +34,7 @@ class Scenario:
     """
 
     levels: tuple[float, ...] = (0.5, 1.5, 4.0, 8.0)
-    capacity_seconds: float = 3.0
+    capacity_seconds: float = 4.0
     settle: float = 1.0
     longest: float = _LONGEST
 
@@ -64,6 +64,7 @@ def capacity_plan(port: int, seconds: float) -> CapacityPlan:
         targets=tuple(Target(name=name, url=_url(port, path)) for name, path, _ in MIX),
         weights=tuple(share for _, _, share in MIX),
         duration=seconds,
+        warm_up=1.0,
     )
 
 

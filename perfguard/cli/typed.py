@@ -1,11 +1,15 @@
-"""Numbers as people type them on a command line."""
+"""Numbers and choices as people type them on a command line."""
 
 from __future__ import annotations
 
 import math
 import re
+from enum import StrEnum
+from typing import TypeVar
 
 from perfguard.errors import ConfigurationError
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -46,3 +50,15 @@ def parse_whole(text: str, name: str, *, least: int = 0, most: int) -> int:
     if not least <= number <= most:
         raise ConfigurationError(name, text, f"must be a whole number from {least:,} to {most:,}")
     return number
+
+
+def parse_choice(text: str, name: str, kind: type[Choice]) -> Choice:
+    """The member of an enumeration that a text means.
+
+    Raises:
+        ConfigurationError: There is no such member.
+    """
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigurationError(name, text, f"must be {' or '.join(kind)}") from None
