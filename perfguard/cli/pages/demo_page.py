@@ -73,9 +73,9 @@ def _goodput(result: DemoResult) -> str:
 
 def _latency(result: DemoResult) -> str:
     series = [
-        _bars("p99 without the guard", "without", [without.measured.latency.p99 * 1e3 for without, _ in result.pairs]),
-        _bars("p99 with the guard", "guarded", [guarded.measured.latency.p99 * 1e3 for _, guarded in result.pairs]),
-        _bars("p99 of refusals", "refused", [guarded.measured.refusals.p99 * 1e3 for _, guarded in result.pairs]),
+        _tail("p99 without the guard", "without", [without.measured.latency for without, _ in result.pairs]),
+        _tail("p99 with the guard", "guarded", [guarded.measured.latency for _, guarded in result.pairs]),
+        _tail("p99 of refusals", "refused", [guarded.measured.refusals for _, guarded in result.pairs]),
     ]
     y = Axis(scale=Scale.covering(value for one in series for _, value in one.values), title="milliseconds")
     note = "The 99th percentile of the successes and of the refusals, from the instant the client wanted to send."
@@ -112,6 +112,11 @@ def _over_time(result: DemoResult, place: int) -> str:
 
 def _bars(name: str, style: str, values: list[float]) -> Series:
     return Series(name=name, style=style, values=[(float(place), value) for place, value in enumerate(values)])
+
+
+def _tail(name: str, style: str, latencies: list[Distribution]) -> Series:
+    values = [(float(place), latency.p99 * 1e3) for place, latency in enumerate(latencies)]
+    return Series(name=name, style=style, values=values, zero="none")
 
 
 def _timeline(name: str, style: str, run: DemoRun) -> Series:

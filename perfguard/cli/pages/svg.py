@@ -69,11 +69,13 @@ class Series:
         name: In the legend.
         style: The class in the style sheet, which gives the colour.
         values: For a line the points; for bars one value for each group, at any x.
+        zero: What is written above a bar of no height.
     """
 
     name: str
     style: str
     values: Sequence[tuple[float, float]]
+    zero: str = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +241,8 @@ def _bars(y: Axis, series: Series, *, place: int, of: int, groups: int) -> str:
         hint = tag("title", escape(f"{series.name}: {_number(value)}"))
         size = {"width": (width * 0.92) * (WIDTH - _LEFT - _RIGHT), "height": _y(0.0) - top}
         parts.append(tag("rect", hint, x=_x(left), y=top, rx=2, class_=series.style, **size))
-        parts.append(tag("text", _number(value), x=_x(left + width * 0.46), y=top - 4, class_="value mid"))
+        label = _number(value) if value else series.zero
+        parts.append(tag("text", label, x=_x(left + width * 0.46), y=top - 4, class_="value mid"))
     return "".join(parts)
 
 
