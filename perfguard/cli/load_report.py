@@ -31,11 +31,14 @@ def print_load(console: Console, result: LoadResult) -> None:
 
 def print_capacity(console: Console, result: CapacityResult) -> None:
     """Print the figures of a capacity measurement."""
-    console.print(f"\nCapacity: [bold green]{result.rate:,.0f}[/] successes per second with {result.plan.users} users")
+    refused = bool(result.summary.refusals.count)
+    what = "Served, while the server refused more" if refused else "Capacity"
+    figure = f"[bold {'yellow' if refused else 'green'}]{result.rate:,.0f}[/]"
+    console.print(f"\n{what}: {figure} successes per second with {result.plan.users} users")
     if len(result.windows) > 1:
         low, high = min(result.windows), max(result.windows)
         console.print(f"[dim]The median of {len(result.windows)} windows, from {low:,.0f} to {high:,.0f}.[/]")
-    table = _latency_table("from the sending")
+    table = _latency_table("since it was sent")
     _add_latency(table, "successes", result.summary.latency, always=True)
     console.print(table)
     console.print("[dim]A closed loop measures what a server can do, not what its users wait.[/]")
@@ -68,14 +71,14 @@ def _outcome(target: TargetResult) -> RenderableType:
 
 def _latencies(target: TargetResult) -> RenderableType:
     summary = target.summary
-    table = _latency_table("from the intended instant")
+    table = _latency_table("since it was due")
     _add_latency(table, "successes", summary.latency, always=True)
     _add_latency(table, "refusals", summary.refusals)
     if summary.answers.count > summary.latency.count + summary.refusals.count:
-        _add_latency(table, "all answers, errors too", summary.answers)
+        _add_latency(table, "all answers", summary.answers)
     table.add_section()
     if summary.latency.count:
-        _add_latency(table, f"as {CLOSED_LOOP_USERS} closed-loop users would report", summary.closed_loop, style="dim")
+        _add_latency(table, f"by {CLOSED_LOOP_USERS} closed-loop users", summary.closed_loop, style="dim")
     return table
 
 

@@ -116,6 +116,7 @@ def test_a_run_in_which_no_request_was_due_is_no_success(base: str) -> None:
 def test_a_server_that_refuses_is_not_measured_but_said_to_refuse(base: str) -> None:
     code, output = invoke("capacity", f"{base}/refused", "--duration", "300ms")
     assert code == 1
+    assert "Served, while the server refused more: 0 successes" in output
     assert "The server refused" in output
     assert "PERFGUARD_ENABLED=0" in output
 
