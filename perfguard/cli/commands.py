@@ -2,149 +2,155 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
+import perfguard
 from perfguard.cli import options
 from perfguard.cli.demo.command import execute_demo
 from perfguard.cli.demo.scenario import FULL, QUICK
 from perfguard.cli.durations import parse_duration
+from perfguard.cli.failures import FAILED, fail, reported_errors
 from perfguard.cli.load import Arrivals, CapacityPlan, Connections, LoadPlan, Phase, Target
+from perfguard.cli.load.plan import MAX_CONNECTIONS, MAX_REQUESTS
 from perfguard.cli.load_command import execute_capacity, execute_load
+from perfguard.cli.machine import parse_core
 from perfguard.cli.outputs import Outputs
-from perfguard.errors import ConfigurationError, PerfguardError
+from perfguard.cli.typed import parse_choice, parse_number, parse_whole
+from perfguard.errors import ConfigurationError
 
-FAILED = 1
-USAGE = 2
-INTERRUPTED = 130
-TERMINATED = 143
-
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+_MOST_SEED = 2**63 - 1
+_MOST_PORT = 65_535
 
 
-@app.callback()
-def root() -> None:
-    """Overload protection for Python web services."""
+class WithPlainUsage(TyperCommand):
+    """Writes URL in the usage line where Typer writes {URL}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """See the base class."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
-@app.command()
+# Typer has two styles of messages; the plain one is that of our own.
+app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"max_content_width": 100})
+
+
+@app.callback(invoke_without_command=True)
+def root(context: typer.Context, *, version: options.Version = False) -> None:
+    """Overload protection for Python web services: see it at work, and load a server."""
+    if version:
+        sys.stdout.write(f"perfguard {perfguard.__version__}\n")
+    elif context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+@app.command(cls=WithPlainUsage)
 def load(
+    context: typer.Context,
     url: options.Url,
     *,
-    rate: options.Rate = 100.0,
+    rate: options.Rate = "100",
     duration: options.Duration = "10s",
     deadline: options.Deadline = "1s",
     timeout: options.Timeout = "",
-    arrivals: options.Spread = Arrivals.POISSON,
-    connections: options.Transport = Connections.KEEP_ALIVE,
-    max_connections: options.MaxConnections = 8192,
+    arrivals: options.Spread = Arrivals.POISSON.value,
+    connections: options.Transport = Connections.KEEP_ALIVE.value,
+    max_connections: options.MaxConnections = "8192",
     method: options.Method = "GET",
     header: options.Header = None,
     body: options.Body = "",
-    seed: options.Seed = 0,
-    cpu: options.Cpu = None,
+    seed: options.Seed = "0",
+    cpu: options.Cpu = "",
     allow_remote: options.AllowRemote = False,
     json: options.Json = None,
     html: options.Html = None,
 ) -> None:
-    """Offer a load to a server, at a rate that holds whatever the server does, and report what its clients saw.
+    """Offer a load at a fixed rate, and report what the clients saw.
 
-    Every request's instant is fixed before the run, and its latency counts from that instant:
-    a server that stalls cannot slow the arrivals down, and thereby hide its stalls (coordinated omission).
+    URL is an address on this machine, such as http://127.0.0.1:8000/orders.
+
+    Every request's instant is fixed before the run, and its latency counts from that instant: a server that stalls
+    cannot slow the arrivals down, and thereby hide its stalls (coordinated omission).
+
+    Exits with 1 if not one request succeeded, and with 2 if an argument is wrong or no server is there.
     """
-    with reported_errors():
-        phase = Phase(rate=rate, duration=parse_duration(duration, "duration"))
+    with reported_errors(context):
+        phase = Phase(rate=parse_number(rate, "rate", most=MAX_REQUESTS), duration=parse_duration(duration))
         target = Target(url=url, phases=(phase,), method=method.upper(), headers=_headers(header), body=body.encode())
         plan = LoadPlan(
             targets=(target,),
             deadline=parse_duration(deadline, "deadline"),
             timeout=parse_duration(timeout, "timeout") if timeout else None,
-            arrivals=arrivals,
-            connections=connections,
-            max_connections=max_connections,
-            seed=seed,
+            arrivals=parse_choice(arrivals, "arrivals", Arrivals),
+            connections=parse_choice(connections, "connections", Connections),
+            max_connections=parse_whole(max_connections, "max_connections", least=1, most=MAX_CONNECTIONS),
+            seed=parse_whole(seed, "seed", most=_MOST_SEED),
             allow_remote=allow_remote,
         )
-        execute_load(plan, Outputs(json=json, html=html), cpu=cpu)
+        execute_load(plan, Outputs(json=json, html=html), cpu=parse_core(cpu))
 
 
-@app.command()
+@app.command(cls=WithPlainUsage)
 def capacity(
+    context: typer.Context,
     url: options.Url,
     *,
-    users: options.Users = 16,
+    users: options.Users = "16",
     duration: options.Duration = "5s",
-    connections: options.Transport = Connections.KEEP_ALIVE,
+    connections: options.Transport = Connections.KEEP_ALIVE.value,
     method: options.Method = "GET",
     header: options.Header = None,
     body: options.Body = "",
-    cpu: options.Cpu = None,
+    cpu: options.Cpu = "",
     allow_remote: options.AllowRemote = False,
     json: options.Json = None,
 ) -> None:
-    """Measure how many requests per second a server can serve, with users who each await their answer."""
-    with reported_errors():
+    """Measure how many requests per second a server can serve.
+
+    URL is an address on this machine, such as http://127.0.0.1:8000/orders.
+
+    It tells which --rate to give to `perfguard load`: half of the capacity is a busy day, twice the capacity is
+    overload. A fixed number of clients each await their answer before they send again, so that the server is always
+    busy and never flooded. Measure the server without its guard (PERFGUARD_ENABLED=0): a guard refuses, and
+    clients who are refused wait as long as Retry-After says.
+
+    Exits with 1 if not one request succeeded, and with 2 if an argument is wrong or no server is there.
+    """
+    with reported_errors(context):
         plan = CapacityPlan(
             targets=(Target(url=url, method=method.upper(), headers=_headers(header), body=body.encode()),),
-            users=users,
-            duration=parse_duration(duration, "duration"),
-            connections=connections,
+            users=parse_whole(users, "users", least=1, most=MAX_CONNECTIONS),
+            duration=parse_duration(duration),
+            connections=parse_choice(connections, "connections", Connections),
             allow_remote=allow_remote,
         )
-        execute_capacity(plan, Outputs(json=json), cpu=cpu)
+        execute_capacity(plan, Outputs(json=json), cpu=parse_core(cpu))
 
 
 @app.command()
 def demo(
+    context: typer.Context,
     *,
     quick: options.Quick = False,
-    port: options.Port = 0,
+    port: options.Port = "",
     json: options.Json = None,
-    html: options.Html = Path("perfguard-demo.html"),
+    html: options.PageFile = Path("perfguard-demo.html"),
 ) -> None:
-    """Show a FastAPI service at 0.5, 1.5, 4 and 8 times its capacity, without the guard and with it.
+    """Show a FastAPI service under overload, without the guard and with it.
 
-    Takes less than 90 seconds. Exits with 1 if the guard did not help.
+    Measures its capacity, and offers it 0.5, 1.5, 4 and 8 times that. Takes less than 90 seconds.
+
+    Exits with 1 if the guard did not help at 4 or 8 times the capacity.
     """
-    with reported_errors():
+    with reported_errors(context):
         scenario = QUICK if quick else FULL
-        if not execute_demo(scenario, Outputs(json=json, html=html), port=port):
-            _fail("The guard did not help.", FAILED)
-
-
-@contextmanager
-def reported_errors() -> Iterator[None]:
-    """Turn errors into a sentence and an exit status: 2 for a wrong argument, 1 for a failure, 130 for Ctrl-C."""
-    handlers = {number: signal.signal(number, _terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except ConfigurationError as error:
-        _fail(f"Error: {error}", USAGE)
-    except PerfguardError as error:
-        _fail(f"Error: {error}", FAILED)
-    except KeyboardInterrupt:
-        _fail("Interrupted.", INTERRUPTED)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    sys.stderr.write(message + "\n")
-    raise typer.Exit(status)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Leave through every `finally`, so that no process stays behind."""
-    del number, frame
-    raise SystemExit(TERMINATED)
+        wanted = parse_whole(port, "port", most=_MOST_PORT) if port else 0
+        if not execute_demo(scenario, Outputs(json=json, html=html), port=wanted):
+            fail("The guard did not help.", FAILED)
 
 
 def _headers(lines: list[str] | None) -> tuple[tuple[str, str], ...]:

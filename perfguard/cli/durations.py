@@ -28,12 +28,24 @@ def parse_duration(text: str, name: str = "duration") -> float:
     return seconds
 
 
+def name_duration(seconds: float) -> str:
+    """A duration that somebody chose, as one would say it: `1 s`, `250 ms`, `1 h 30 min`."""
+    if seconds < 60:
+        return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1e3:g} ms"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest:g} s" if rest else "")
+    return " ".join(part for part in parts if part)
+
+
 def format_duration(seconds: float) -> str:
-    """A duration to three digits, in the unit that suits it."""
+    """A measured duration to three digits, in the unit that suits it."""
     if seconds <= 0:
         return "-"
     if seconds < 1e-3:
         return f"{seconds * 1e6:.0f} us"
     if seconds < 1:
         return f"{seconds * 1e3:.3g} ms" if seconds < 0.0999 else f"{seconds * 1e3:.0f} ms"
-    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    return f"{seconds:.1f} s" if seconds < 60 else name_duration(round(seconds))

@@ -23,6 +23,17 @@ COLOURS = {
 }
 
 
+GLYPHS = {
+    Kind.GOOD: "\u2588",
+    Kind.REFUSED: "\u2592",
+    Kind.LATE: "~",
+    Kind.ERROR: "x",
+    Kind.UNANSWERED: "\u00b7",
+    Kind.UNSENT: "-",
+}
+"""So that bars can be told apart without colour."""
+
+
 class LoadDisplay:
     """A progress bar, what is under way, and the counts so far.
 

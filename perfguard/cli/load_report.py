@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from perfguard.cli.durations import format_duration
+from perfguard.cli.durations import format_duration, name_duration
 from perfguard.cli.live import COLOURS
 from perfguard.cli.load import CapacityResult, Distribution, Generator, Kind, LoadResult, TargetResult
 from perfguard.cli.load.summary import CLOSED_LOOP_USERS
@@ -31,9 +31,15 @@ def print_load(console: Console, result: LoadResult) -> None:
 
 def print_capacity(console: Console, result: CapacityResult) -> None:
     """Print the figures of a capacity measurement."""
-    console.print(f"\nCapacity: [bold green]{result.rate:,.0f}[/] successes per second with {result.plan.users} users")
-    table = _latency_table("from the sending")
-    _add_latency(table, "successes", result.summary.latency)
+    refused = bool(result.summary.refusals.count)
+    what = "Served, while the server refused more" if refused else "Capacity"
+    figure = f"[bold {'yellow' if refused else 'green'}]{result.rate:,.0f}[/]"
+    console.print(f"\n{what}: {figure} successes per second with {result.plan.users} users")
+    if len(result.windows) > 1:
+        low, high = min(result.windows), max(result.windows)
+        console.print(f"[dim]The median of {len(result.windows)} windows, from {low:,.0f} to {high:,.0f}.[/]")
+    table = _latency_table("since it was sent")
+    _add_latency(table, "successes", result.summary.latency, always=True)
     console.print(table)
     console.print("[dim]A closed loop measures what a server can do, not what its users wait.[/]")
     print_warnings(console, result.warnings)
@@ -53,7 +59,7 @@ def _outcome(target: TargetResult) -> RenderableType:
     for kind in Kind:
         number = summary.count(kind)
         if number or kind is Kind.GOOD:
-            label = f"{kind.value} (within {format_duration(target.deadline)})" if kind is Kind.GOOD else kind.value
+            label = f"{kind.value} (within {name_duration(target.deadline)})" if kind is Kind.GOOD else kind.value
             share, rate = f"{summary.share(kind):.1%}", f"{number / summary.duration:,.1f}"
             table.add_row(Text(label, style=COLOURS[kind]), f"{number:,}", share, rate)
     for words, number in summary.errors.items():
@@ -65,11 +71,14 @@ def _outcome(target: TargetResult) -> RenderableType:
 
 def _latencies(target: TargetResult) -> RenderableType:
     summary = target.summary
-    table = _latency_table("from the intended instant")
-    _add_latency(table, "successes", summary.latency)
+    table = _latency_table("since it was due")
+    _add_latency(table, "successes", summary.latency, always=True)
     _add_latency(table, "refusals", summary.refusals)
+    if summary.answers.count > summary.latency.count + summary.refusals.count:
+        _add_latency(table, "all answers", summary.answers)
     table.add_section()
-    _add_latency(table, f"as {CLOSED_LOOP_USERS} closed-loop users would report", summary.closed_loop, style="dim")
+    if summary.latency.count:
+        _add_latency(table, f"by {CLOSED_LOOP_USERS} closed-loop users", summary.closed_loop, style="dim")
     return table
 
 
@@ -81,8 +90,8 @@ def _latency_table(heading: str) -> Table:
     return table
 
 
-def _add_latency(table: Table, label: str, latency: Distribution, *, style: str = "") -> None:
-    if latency.count:
+def _add_latency(table: Table, label: str, latency: Distribution, *, style: str = "", always: bool = False) -> None:
+    if latency.count or always:
         figures = (format_duration(latency.at(quantile)) for quantile in _QUANTILES)
         table.add_row(label, f"{latency.count:,}", *figures, style=style)
 

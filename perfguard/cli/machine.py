@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from perfguard.errors import ConfigurationError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -59,6 +61,11 @@ class Cores:
     server: int | None = None
     generator: int | None = None
 
+    def __str__(self) -> str:
+        if self.server is None:
+            return "server and load generator share the cores of the machine"
+        return f"the server is pinned to core {self.server}, the load generator to core {self.generator}"
+
     @classmethod
     def share_out(cls) -> Cores:
         """The first core serves, the second one loads."""
@@ -87,6 +94,20 @@ def usable_cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))
+
+
+def parse_core(text: str) -> int | None:
+    """The core that a text names; none for an empty one.
+
+    Raises:
+        ConfigurationError: This process may not use such a core.
+    """
+    if not text:
+        return None
+    if text not in {str(core) for core in usable_cores()}:
+        cores = ", ".join(str(core) for core in sorted(usable_cores()))
+        raise ConfigurationError("cpu", text, f"must be a core that this process may use ({cores})")
+    return int(text)
 
 
 def _processor() -> str:

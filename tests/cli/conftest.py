@@ -12,6 +12,7 @@ ANSWERS = {
     "/ok": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
     "/chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "/refused": b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+    "/busy": b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n",
     "/missing": b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
     "/once": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
     "/garbage": b"I do not speak HTTP\r\n\r\n",

@@ -124,6 +124,21 @@ def test_the_capacity_is_what_users_get_who_await_their_answers(base: str) -> No
     assert result.as_dict()
 
 
+def test_users_who_are_refused_come_back_when_they_are_told_to(base: str) -> None:
+    plan = CapacityPlan(targets=(Target(url=base + "/busy"),), users=3, duration=0.5, warm_up=0.0)
+    result = asyncio.run(measure_capacity(plan))
+    assert result.summary.statuses == {503: 3}
+    assert result.rate == 0.0
+    assert "its guard" in result.warnings[0].lower()
+
+
+def test_the_capacity_is_the_median_of_its_windows(base: str) -> None:
+    plan = CapacityPlan(targets=(Target(url=base + "/ok"),), users=2, duration=0.5, windows=5, warm_up=0.0)
+    result = asyncio.run(measure_capacity(plan))
+    assert len(result.windows) == 5
+    assert result.rate == sorted(result.windows)[2]
+
+
 def test_users_who_wait_too_long_give_up(base: str) -> None:
     plan = CapacityPlan(targets=(Target(url=base + "/silent"),), users=2, duration=0.3, warm_up=0.0, timeout=0.1)
     assert asyncio.run(measure_capacity(plan)).rate == 0.0
@@ -187,7 +202,7 @@ WRONG = [
     (lambda: Phase(rate=-1.0, duration=1.0), "rate must be"),
     (lambda: Phase(rate=1.0, duration=0.0), "duration must be"),
     (lambda: Target(url="ftp://127.0.0.1/"), "url must look like"),
-    (lambda: Target(url="http://127.0.0.1:99999/"), "url must look like"),
+    (lambda: Target(url="http://127.0.0.1:99999/"), "url must have a port"),
     (lambda: Target(url="http://me@127.0.0.1/"), "must not carry a user name"),
     (lambda: Target(url="http://127.0.0.1/", method="BREW"), "method must be one of"),
     (lambda: Target(url="http://127.0.0.1/", headers=(("a b", "c"),)), "header must have a name"),
@@ -203,6 +218,7 @@ WRONG = [
     (lambda: CapacityPlan(targets=(Target(url="http://127.0.0.1/"),), warm_up=-1.0), "warm_up must be"),
     (lambda: CapacityPlan(targets=(Target(url="http://127.0.0.1/"),), timeout=0.0), "timeout must be"),
     (lambda: CapacityPlan(targets=(Target(url="http://127.0.0.1/"),), weights=(0.0,)), "weights must be"),
+    (lambda: CapacityPlan(targets=(Target(url="http://127.0.0.1/"),), windows=0), "windows must be"),
     (lambda: CapacityPlan(targets=(Target(url="http://127.0.0.1/"),), users=0), "users must be"),
     (lambda: asyncio.run(run_load(LoadPlan(targets=(Target.at("http://no.such.host/", 1, 1),)))), "resolves"),
 ]

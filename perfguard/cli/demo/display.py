@@ -12,16 +12,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from perfguard.cli.demo.result import DemoResult, DemoRun, verdict
-from perfguard.cli.durations import format_duration
-from perfguard.cli.live import COLOURS, LoadDisplay
+from perfguard.cli.demo.result import DemoResult, DemoRun, costs, verdict
+from perfguard.cli.demo.scenario import DEADLINE
+from perfguard.cli.durations import format_duration, name_duration
+from perfguard.cli.live import COLOURS, GLYPHS, LoadDisplay
 from perfguard.cli.load import CapacityResult, Kind, Progress
 
 WITHOUT_COLOUR = "dark_orange3"
 GUARDED_COLOUR = "cyan"
 
 _BAR_WIDTH = 46
-_COLUMNS = ("goodput\nper s", "of\ncapacity", "p50", "p99", "refused", "p99\nrefused", "un-\nanswered")
+_COLUMNS = ("goodput\nper s", "of\ncapacity", "p50", "p99", "refused", "p99\nrefused", "unanswered")
 
 
 class DemoDisplay:
@@ -72,7 +73,8 @@ class DemoDisplay:
     def finished(self, run: DemoRun) -> None:
         """See `Audience.finished`."""
         self._runs.append(run)
-        self._tell(f"  goodput: {run.measured.goodput:,.0f} per second")
+        offered = run.measured.offered / run.measured.duration
+        self._tell(f"  goodput: {run.measured.goodput:,.0f} of {offered:,.0f} offered per second")
 
     def _tell(self, line: str) -> None:
         if not self._console.is_terminal:
@@ -83,7 +85,8 @@ def print_demo(console: Console, result: DemoResult) -> None:
     """Print what a demonstration found."""
     rate = result.capacity.rate
     console.print(
-        f"\nCapacity without the guard: [bold]{rate:,.0f}[/] requests per second. Deadline of the clients: 1 s."
+        f"\nCapacity without the guard: [bold]{rate:,.0f}[/] requests per second."
+        f"\nDeadline of the clients: {name_duration(DEADLINE)}."
     )
     console.print(run_table(list(result.runs), rate))
     console.print("[bold]Goodput[/], in good answers per second", Text())
@@ -91,6 +94,8 @@ def print_demo(console: Console, result: DemoResult) -> None:
     console.print("[bold]What became of the requests[/]", Text())
     console.print(_outcome_chart(result), Text())
     console.print(Text(verdict(result), style="bold green" if result.helped else "bold red"))
+    for cost in costs(result):
+        console.print(Text(cost, style="yellow"))
     for warning in result.warnings:
         console.print(Text.assemble(("Warning: ", "bold yellow"), warning))
 
@@ -139,7 +144,8 @@ def _outcome_chart(result: DemoResult) -> Table:
     table = _chart()
     for run in result.runs:
         table.add_row(*_chart_label(run), _stacked(run))
-    legend = (Text(f"\u2588 {kind.value}", style=COLOURS[kind]) for kind in COLOURS)
+    seen = [kind for kind in COLOURS if any(run.measured.count(kind) for run in result.runs)]
+    legend = (Text(f"{GLYPHS[kind]} {kind.value}", style=COLOURS[kind]) for kind in seen)
     table.add_row("", "", Text("  ").join(legend))
     return table
 
@@ -158,6 +164,6 @@ def _stacked(run: DemoRun) -> Text:
     for kind, colour in COLOURS.items():
         share += run.measured.share(kind)
         end = round(share * _BAR_WIDTH)
-        bar.append("\u2588" * (end - position), style=colour)
+        bar.append(GLYPHS[kind] * (end - position), style=colour)
         position = end
     return bar

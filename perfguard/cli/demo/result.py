@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfguard.cli.load import CapacityResult, LoadResult, Summary
-from perfguard.cli.machine import Machine
+from perfguard.cli.load import CapacityResult, Kind, LoadResult, Summary
+from perfguard.cli.machine import Cores, Machine
 
 OVERLOAD = 4.0
+
+# Less than this is chance: each run is some seconds of random arrivals.
+_NOTABLE = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,11 @@ class DemoRun:
     rate: float
     result: LoadResult
     measured: Summary
+
+    @property
+    def good_share(self) -> float:
+        """Which part of the offered requests got a good answer, from 0 to 1."""
+        return self.measured.share(Kind.GOOD)
 
     @property
     def name(self) -> str:
@@ -51,12 +59,14 @@ class DemoResult:
     Args:
         machine: Where it ran.
         capacity: What the service can serve without the guard.
+        cores: Which core served and which one loaded.
         runs: In the order in which they were made.
         elapsed: Seconds that it all took.
     """
 
     machine: Machine
     capacity: CapacityResult
+    cores: Cores
     runs: tuple[DemoRun, ...]
     elapsed: float
 
@@ -90,6 +100,8 @@ class DemoResult:
             "helped": self.helped,
             "elapsed": self.elapsed,
             "machine": self.machine.as_dict(),
+            "pinned": {"server": self.cores.server, "generator": self.cores.generator},
+            "costs": list(costs(self)),
             "capacity": self.capacity.as_dict(),
             "runs": [run.as_dict() for run in self.runs],
             "warnings": list(self.warnings),
@@ -103,4 +115,21 @@ def verdict(result: DemoResult) -> str:
         f"At {guarded.level:g} times its capacity the service gave {guarded.measured.goodput:,.0f} good answers"
         f" per second with the guard ({result.share_of_capacity(guarded):.0%} of its capacity), and"
         f" {without.measured.goodput:,.0f} without."
+    )
+
+
+def costs(result: DemoResult) -> tuple[str, ...]:
+    """What the guard cost: a sentence for each level at which it did worse, or refused what could be served."""
+    sentences = (_cost(*pair) for pair in result.pairs)
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def _cost(without: DemoRun, guarded: DemoRun) -> str:
+    lost = without.good_share - guarded.good_share
+    refused = guarded.measured.share(Kind.REFUSED)
+    if lost <= _NOTABLE and (guarded.level >= 1 or refused <= _NOTABLE):
+        return ""
+    return (
+        f"At {guarded.level:g} times its capacity the guard cost good answers: {guarded.good_share:.0%} of the requests"
+        f" got one with it and {without.good_share:.0%} without; it refused {refused:.0%}."
     )

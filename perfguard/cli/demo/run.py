@@ -52,11 +52,13 @@ def run_demo(scenario: Scenario, audience: Audience, *, port: int) -> DemoResult
         GeneratorDiedError: The load generator ended without a result.
     """
     raise_file_limit()
-    cores = Cores.share_out()
+    # Before this process is kept off a core, which would not be counted.
+    machine, cores = Machine.here(), Cores.share_out()
     with tempfile.TemporaryDirectory(prefix="perfguard-demo-") as folder, kept_off(cores.server):
         database = Path(folder) / "shop.db"
         create_database(database)
-        return _Stage(scenario=scenario, audience=audience, port=port, cores=cores, database=database).play()
+        stage = _Stage(scenario=scenario, audience=audience, port=port, machine=machine, cores=cores, database=database)
+        return stage.play()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class _Stage:
     scenario: Scenario
     audience: Audience
     port: int
+    machine: Machine
     cores: Cores
     database: Path
     began: float = field(default_factory=time.monotonic)
@@ -81,7 +84,11 @@ class _Stage:
                 self.audience.finished(run)
                 runs.append(run)
         return DemoResult(
-            machine=Machine.here(), capacity=capacity, runs=tuple(runs), elapsed=time.monotonic() - self.began
+            machine=self.machine,
+            cores=self.cores,
+            capacity=capacity,
+            runs=tuple(runs),
+            elapsed=time.monotonic() - self.began,
         )
 
     def _measure_capacity(self) -> tuple[CapacityResult, float]:

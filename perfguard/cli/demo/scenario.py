@@ -10,9 +10,9 @@ from perfguard.cli.load import CapacityPlan, LoadPlan, Phase, Target
 DEADLINE = 1.0
 
 MIX = (
-    ("fast lookup", "/products/17", 0.70),
-    ("order list", "/customers/42/orders", 0.26),
-    ("sales report", "/reports/sales", 0.04),
+    ("fast lookup", "/products/17", 0.57),
+    ("order list", "/customers/42/orders", 0.35),
+    ("sales report", "/reports/sales", 0.08),
 )
 
 _BUDGET = 84.0
@@ -34,7 +34,7 @@ class Scenario:
     """
 
     levels: tuple[float, ...] = (0.5, 1.5, 4.0, 8.0)
-    capacity_seconds: float = 3.0
+    capacity_seconds: float = 4.0
     settle: float = 1.0
     longest: float = _LONGEST
 
@@ -64,6 +64,7 @@ def capacity_plan(port: int, seconds: float) -> CapacityPlan:
         targets=tuple(Target(name=name, url=_url(port, path)) for name, path, _ in MIX),
         weights=tuple(share for _, _, share in MIX),
         duration=seconds,
+        warm_up=1.0,
     )
 
 

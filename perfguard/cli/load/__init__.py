@@ -8,7 +8,7 @@ from perfguard.cli.load.open_loop import run_load
 from perfguard.cli.load.plan import Arrivals, CapacityPlan, Connections, LoadPlan, Phase, Target
 from perfguard.cli.load.process import GeneratorDiedError, run_apart
 from perfguard.cli.load.result import CapacityResult, Generator, LoadResult, OnProgress, Progress, TargetResult
-from perfguard.cli.load.route import RemoteHostError
+from perfguard.cli.load.route import RemoteHostError, UnreachableError
 from perfguard.cli.load.summary import Slice, Summary
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Summary",
     "Target",
     "TargetResult",
+    "UnreachableError",
     "measure_capacity",
     "run_apart",
     "run_load",

@@ -19,7 +19,8 @@ class Client:
     A request that meets this, with not one byte received, is sent once more on a new connection.
 
     Args:
-        on_settled: Called once for each request, with its number and its status or `Fate`.
+        on_settled: Called once for each request, with its number and its status or `Fate`; meanwhile
+            `retry_after` holds the seconds of the answer's `Retry-After`, or 0.
         connections: Whether connections are kept.
         limit: Connections open at the same time; a request that would need one more settles as `Fate.UNSENT`.
     """
@@ -37,6 +38,7 @@ class Client:
         self.peak = 0
         self.opened = 0
         self.retried = 0
+        self.retry_after = 0.0
 
     def __repr__(self) -> str:
         return f"<Client: {len(self._busy)} in flight, {self.open} open of {self._limit}>"
@@ -87,7 +89,9 @@ class Client:
             self._idle[connection.route.address][connection] = None
         else:
             connection.close()
+        self.retry_after = connection.retry_after
         self._settled(request, status)
+        self.retry_after = 0.0
 
     def failed(self, connection: Connection, request: int, fate: Fate) -> None:
         """See `Owner.failed`."""

@@ -6,11 +6,13 @@ import asyncio
 import time
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from random import Random
+from statistics import median
 
 from perfguard.cli.load.client import Client
 from perfguard.cli.load.collector import paused_collector
-from perfguard.cli.load.fate import SUCCESS, Kind, describe, kind_of
+from perfguard.cli.load.fate import REFUSAL, SUCCESS, describe, kind_of
 from perfguard.cli.load.ledger import Ledger
 from perfguard.cli.load.open_loop import PROGRESS_INTERVAL
 from perfguard.cli.load.plan import MAX_CONNECTIONS, MAX_REQUESTS, CapacityPlan
@@ -19,6 +21,12 @@ from perfguard.cli.load.route import Route, resolve
 from perfguard.cli.load.summary import summarise
 
 _SWEEP_INTERVAL = 0.02
+_BACK_OFF = 0.1
+_GUARD_IS_ON = (
+    "Its guard or a limit is on, and this is not its capacity: measure without (PERFGUARD_ENABLED=0 for perfguard)."
+)
+# Cards of the rarest target in a deck.
+_LEAST_CARDS = 4
 
 
 async def measure_capacity(plan: CapacityPlan, on_progress: OnProgress | None = None) -> CapacityResult:
@@ -55,6 +63,7 @@ class ClosedLoop:
         # More than users: a connection that is closing still counts.
         self._client = Client(self._settle, connections=plan.connections, limit=MAX_CONNECTIONS)
         self._counts: Counter[str] = Counter()
+        self._deck: list[Route] = []
         self._start = 0.0
         self._oldest = 0
 
@@ -87,18 +96,32 @@ class ClosedLoop:
         ledger.sent.append(now)
         ledger.finished.append(0.0)
         ledger.fate.append(0)
-        route = self._routes[0]
-        if len(self._routes) > 1:
-            route = self._chance.choices(self._routes, self._plan.shares)[0]
-        self._client.send(len(ledger) - 1, route)
+        self._client.send(len(ledger) - 1, self._deal())
+
+    def _deal(self) -> Route:
+        """From a shuffled deck: the shares of the targets are exact after every hundred or so requests.
+
+        With drawing at will, a few heavy requests more or less would change the figure by several percent.
+        """
+        if not self._deck:
+            least = min(self._plan.shares)
+            counts = [max(1, round(_LEAST_CARDS * share / least)) for share in self._plan.shares]
+            self._deck = self._chance.sample(self._routes, sum(counts), counts=counts)
+        return self._deck.pop()
 
     def _settle(self, request: int, fate: int) -> None:
         now = time.monotonic() - self._start
         self.ledger.finished[request] = now
         self.ledger.fate[request] = fate
         self._counts[kind_of(fate, 0.0, self._plan.timeout).value] += 1
-        # Not at once: a send that settles at once would otherwise be a recursion.
-        asyncio.get_running_loop().call_soon(self._send)
+        # Never within this call: a send that settles at once would be a recursion.
+        asyncio.get_running_loop().call_later(self._pause(fate), self._send)
+
+    def _pause(self, fate: int) -> float:
+        """Who was turned away comes back when told to, as clients should; not at once in any case."""
+        if fate in REFUSAL:
+            return max(self._client.retry_after, _BACK_OFF)
+        return _BACK_OFF if fate < 0 else 0.0
 
     def _sweep(self, horizon: float) -> None:
         ledger = self.ledger
@@ -122,17 +145,32 @@ def _result(plan: CapacityPlan, loop: ClosedLoop) -> CapacityResult:
     end = plan.warm_up + plan.duration
     ledger = loop.ledger
     rows = [row for row, finished in enumerate(ledger.finished) if plan.warm_up <= finished < end]
-    summary = summarise(ledger.pick(rows), plan.timeout, plan.duration)
+    measured = ledger.pick(rows)
+    windows = _windows(plan, measured)
     return CapacityResult(
         plan=plan,
-        rate=(summary.count(Kind.GOOD) + summary.count(Kind.LATE)) / plan.duration,
-        summary=summary,
-        warnings=tuple(
-            f"{number} requests got no success ({words})." for words, number in _failures(ledger.pick(rows))
-        ),
+        rate=median(windows),
+        windows=windows,
+        summary=summarise(measured, plan.timeout, plan.duration),
+        warnings=tuple(_warnings(measured)),
     )
 
 
-def _failures(ledger: Ledger) -> list[tuple[str, int]]:
+def _windows(plan: CapacityPlan, ledger: Ledger) -> tuple[float, ...]:
+    """The successes per second in each window."""
+    length = plan.duration / plan.windows
+    served = Counter(
+        min(int((finished - plan.warm_up) / length), plan.windows - 1)
+        for finished, fate in zip(ledger.finished, ledger.fate, strict=True)
+        if fate in SUCCESS
+    )
+    return tuple(served[window] / length for window in range(plan.windows))
+
+
+def _warnings(ledger: Ledger) -> Iterator[str]:
     failed = Counter(fate for fate in ledger.fate if fate not in SUCCESS)
-    return [(describe(fate), number) for fate, number in failed.most_common()]
+    for fate, number in failed.most_common():
+        if fate in REFUSAL:
+            yield f"The server refused {number:,} requests ({describe(fate)}). {_GUARD_IS_ON}"
+        else:
+            yield f"{number:,} requests got no success ({describe(fate)})."

@@ -12,6 +12,7 @@ from perfguard.cli.load.route import Route
 
 IDLE = -1
 
+_LONGEST_ABSENCE = 3600.0
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "fed",
         "request",
+        "retry_after",
         "reusable",
         "route",
         "served",
@@ -61,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.served = 0
         self.fed = self.reusable = False
         self.status = 0
+        self.retry_after = 0.0
         self._owner = owner
         self._parser: httptools.HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
@@ -84,6 +87,7 @@ class Connection(asyncio.Protocol):
         """Send a request on a connection that stands idle."""
         self.request, self.route = request, route
         self.fed = self.reusable = False
+        self.retry_after = 0.0
         self._complete = self._framed = self._headers_done = False
         if self._transport is not None:
             self._transport.write(route.request)
@@ -137,10 +141,13 @@ class Connection(asyncio.Protocol):
         self._owner.closed(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Parser callback: note whether the answer's length is declared."""
-        del value
-        if name.lower() in _FRAMING:
+        """Parser callback: note whether the answer's length is declared, and when to come back."""
+        lower = name.lower()
+        if lower in _FRAMING:
             self._framed = True
+        # The other form, a date, is for absences of hours.
+        elif lower == b"retry-after" and value.isdigit():
+            self.retry_after = min(float(value), _LONGEST_ABSENCE)
 
     def on_headers_complete(self) -> None:
         """Parser callback: the status is known.

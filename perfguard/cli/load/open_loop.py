@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from perfguard.cli.durations import format_duration
 from perfguard.cli.load.alarm import make_alarm
 from perfguard.cli.load.client import Client
 from perfguard.cli.load.collector import paused_collector
@@ -19,6 +20,7 @@ from perfguard.cli.load.result import Generator, LoadResult, OnProgress, Progres
 from perfguard.cli.load.route import Route, resolve
 from perfguard.cli.load.schedule import Schedule, schedule
 from perfguard.cli.load.summary import slices, summarise
+from perfguard.cli.machine import usable_cores
 
 PROGRESS_INTERVAL = 0.25
 _LEAD = 0.02
@@ -191,13 +193,20 @@ def _generator(run: OpenLoop) -> Generator:
     )
 
 
+def _remedy() -> str:
+    cores = usable_cores()
+    if len(cores) > 1:
+        return "Give it a core of its own (--cpu), or offer less."
+    return f"It is pinned to core {min(cores)}: other work was done there, or this is more than one core can send."
+
+
 def _warnings(plan: LoadPlan, generator: Generator, total: TargetResult) -> Iterator[str]:
     unsent = total.summary.counts.get("unsent", 0)
     allowed = max(0.005, plan.deadline / 100)
     if generator.lateness.p99 > allowed:
         yield (
             "The generator itself was late: it sent 1 % of the requests more than"
-            f" {generator.lateness.p99 * 1e3:.1f} ms after their instant. Give it a core of its own, or offer less."
+            f" {format_duration(generator.lateness.p99)} after their instant, which counts as latency. {_remedy()}"
         )
     if unsent:
         yield (

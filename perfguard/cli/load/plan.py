@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import SplitResult, urlsplit
 
+from perfguard.cli.durations import name_duration
 from perfguard.errors import ConfigurationError
 
 MAX_REQUESTS = 5_000_000
 MAX_SECONDS = 6 * 3600.0
 MAX_CONNECTIONS = 60_000
 MAX_TARGETS = 200
+_MAX_WINDOWS = 100
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 IDEMPOTENT = ("GET", "PUT", "DELETE", "OPTIONS")
 
+_LONGEST = name_duration(MAX_SECONDS)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -54,9 +57,9 @@ class Phase:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= MAX_REQUESTS:
-            raise ConfigurationError("rate", self.rate, f"must be 0 to {MAX_REQUESTS} per second")
+            raise ConfigurationError("rate", self.rate, f"must be 0 to {MAX_REQUESTS:,} per second")
         if not 0 < self.duration <= MAX_SECONDS:
-            raise ConfigurationError("duration", self.duration, f"must be above 0 and at most {MAX_SECONDS:.0f} s")
+            raise ConfigurationError("duration", self.duration, f"must be above 0 and at most {_LONGEST}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +144,16 @@ class LoadPlan:
 
     def __post_init__(self) -> None:
         if not 0 < self.deadline <= MAX_SECONDS:
-            raise ConfigurationError("deadline", self.deadline, "must be above 0 s")
+            raise ConfigurationError("deadline", self.deadline, f"must be above 0 and at most {_LONGEST}")
         if not self.deadline <= self.patience <= 2 * MAX_SECONDS:
-            raise ConfigurationError("timeout", self.timeout, f"must be at least the deadline, {self.deadline:g} s")
+            raise ConfigurationError(
+                "timeout", self.timeout, f"must be at least the deadline, {name_duration(self.deadline)}"
+            )
         _check_bounds(self.targets, self.max_connections)
         if self.expected > MAX_REQUESTS:
-            raise ConfigurationError("targets", self.expected, f"must make at most {MAX_REQUESTS} requests together")
+            raise ConfigurationError("targets", self.expected, f"must make at most {MAX_REQUESTS:,} requests together")
         if self.duration > MAX_SECONDS or not self.duration:
-            raise ConfigurationError("duration", self.duration, f"must be above 0 and at most {MAX_SECONDS:.0f} s")
+            raise ConfigurationError("duration", self.duration, f"must be above 0 and at most {_LONGEST}")
 
     @property
     def patience(self) -> float:
@@ -177,6 +182,8 @@ class CapacityPlan:
         weights: One for each target; equal by default.
         users: Requests in flight, at all times.
         duration: Seconds that are measured.
+        windows: Into how many equal parts these are divided; the capacity is the median of theirs, so that what
+            else the machine did for a moment does not count.
         warm_up: Seconds before these that are not.
         timeout: Seconds after which a user gives a request up.
         connections: What requests travel on.
@@ -191,6 +198,7 @@ class CapacityPlan:
     weights: tuple[float, ...] = ()
     users: int = 16
     duration: float = 5.0
+    windows: int = 5
     warm_up: float = 0.5
     timeout: float = 10.0
     connections: Connections = Connections.KEEP_ALIVE
@@ -200,11 +208,13 @@ class CapacityPlan:
     def __post_init__(self) -> None:
         _check_bounds(self.targets, self.users, count_name="users")
         if not 0 < self.duration <= MAX_SECONDS:
-            raise ConfigurationError("duration", self.duration, "must be above 0 s")
+            raise ConfigurationError("duration", self.duration, f"must be above 0 and at most {_LONGEST}")
+        if not 1 <= self.windows <= _MAX_WINDOWS:
+            raise ConfigurationError("windows", self.windows, f"must be 1 to {_MAX_WINDOWS}")
         if not 0 <= self.warm_up <= MAX_SECONDS:
-            raise ConfigurationError("warm_up", self.warm_up, "must be at least 0 s")
+            raise ConfigurationError("warm_up", self.warm_up, f"must be 0 to {_LONGEST}")
         if not 0 < self.timeout <= MAX_SECONDS:
-            raise ConfigurationError("timeout", self.timeout, "must be above 0 s")
+            raise ConfigurationError("timeout", self.timeout, f"must be above 0 and at most {_LONGEST}")
         if self.weights and (len(self.weights) != len(self.targets) or min(self.weights) <= 0):
             raise ConfigurationError("weights", self.weights, "must be positive, one for each target")
 
@@ -220,17 +230,27 @@ def split_url(url: str) -> SplitResult:
     Raises:
         ConfigurationError: It is not an `http://` address with a host.
     """
-    remedy = "must look like http://127.0.0.1:8000/path (https is not supported)"
+    remedy = "must look like http://127.0.0.1:8000/path"
     try:
         parts = urlsplit(url)
-        valid = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
     except ValueError:
         raise ConfigurationError("url", url, remedy) from None
-    if not valid or not url.isascii() or re.search(r"[\s\x00-\x1f\x7f]", url):
+    if parts.scheme == "https":
+        raise ConfigurationError("url", url, "must begin with http://; https is not supported")
+    if parts.scheme != "http" or not parts.hostname or not url.isascii() or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ConfigurationError("url", url, remedy)
     if parts.username is not None:
         raise ConfigurationError("url", url, "must not carry a user name; send an Authorization header")
+    if not _has_valid_port(parts):
+        raise ConfigurationError("url", url, "must have a port from 1 to 65535")
     return parts
+
+
+def _has_valid_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_header(name: str, value: str) -> None:
@@ -246,4 +266,4 @@ def _check_bounds(targets: tuple[Target, ...], connections: int, *, count_name: 
     if not 1 <= len(targets) <= MAX_TARGETS:
         raise ConfigurationError("targets", len(targets), f"must be 1 to {MAX_TARGETS}")
     if not 1 <= connections <= MAX_CONNECTIONS:
-        raise ConfigurationError(count_name, connections, f"must be 1 to {MAX_CONNECTIONS}")
+        raise ConfigurationError(count_name, connections, f"must be 1 to {MAX_CONNECTIONS:,}")

@@ -125,13 +125,15 @@ class CapacityResult:
 
     Args:
         plan: What was asked for.
-        rate: Successes (2xx) per second: the capacity.
+        rate: Successes (2xx) per second, the median of the windows: the capacity.
+        windows: Successes per second in each of the plan's windows.
         summary: Of the measured stretch, without the warm-up. Latencies are from the sending.
         warnings: Sentences on what makes the figures doubtful; empty is good.
     """
 
     plan: CapacityPlan
     rate: float
+    windows: tuple[float, ...]
     summary: Summary
     warnings: tuple[str, ...] = ()
 
@@ -141,6 +143,7 @@ class CapacityResult:
         return {
             "version": 1,
             "capacity": self.rate,
+            "windows": list(self.windows),
             "users": self.plan.users,
             "targets": [target.url for target in self.plan.targets],
             "connections": self.plan.connections.value,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
 
 from perfguard.cli.load.plan import IDEMPOTENT, Connections, Target, split_url
-from perfguard.errors import ConfigurationError
+from perfguard.errors import ConfigurationError, PerfguardError
 
 Address = tuple[str, int]
+
+_OPT_IN = "; another host, if you may load it, needs --allow-remote"
+_CONNECT_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,10 @@ class RemoteHostError(ConfigurationError):
     """The host is not this machine, and nobody said that it may be loaded."""
 
 
+class UnreachableError(PerfguardError):
+    """No server accepts connections at the address of a target."""
+
+
 def resolve(target: Target, connections: Connections, *, allow_remote: bool) -> Route:
     """The route of a target.
 
@@ -38,9 +46,9 @@ def resolve(target: Target, connections: Connections, *, allow_remote: bool) -> 
         RemoteHostError: A host that does not resolve to loopback alone, without `allow_remote`.
         ConfigurationError: A host that does not resolve.
     """
-    addresses = _addresses(target.url)
+    addresses = _addresses(target.url, allow_remote=allow_remote)
     if not allow_remote and not all(ipaddress.ip_address(host).is_loopback for host, _ in addresses):
-        raise RemoteHostError("url", target.url, "must be on this machine (loopback) unless remote hosts are allowed")
+        raise RemoteHostError("url", target.url, f"must be on this machine (loopback){_OPT_IN}")
     return Route(
         address=_first_open(addresses),
         request=_request(target, connections),
@@ -48,21 +56,35 @@ def resolve(target: Target, connections: Connections, *, allow_remote: bool) -> 
     )
 
 
-def is_open(address: Address) -> bool:
-    """Whether something accepts connections there."""
+def check_reachable(target: Target, route: Route) -> None:
+    """Try a connection.
+
+    Raises:
+        UnreachableError: Nothing accepts connections there.
+    """
+    error = _connect_error(route.address)
+    if error is None:
+        return
+    refused = error.errno == errno.ECONNREFUSED
+    reason = "connection refused" if refused else f"no connection ({error.strerror or error})"
+    raise UnreachableError(f"{target.url}: {reason}; is the server running?")
+
+
+def _connect_error(address: Address) -> OSError | None:
     try:
-        with socket.create_connection(address, timeout=2.0):
-            return True
-    except OSError:
-        return False
+        with socket.create_connection(address, timeout=_CONNECT_TIMEOUT):
+            return None
+    except OSError as error:
+        return error
 
 
-def _addresses(url: str) -> list[Address]:
+def _addresses(url: str, *, allow_remote: bool) -> list[Address]:
     parts = split_url(url)
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ConfigurationError("url", url, f"must have a host that resolves ({error.strerror})") from error
+        remedy = f"must have a host that resolves ({error.strerror})" + ("" if allow_remote else _OPT_IN)
+        raise ConfigurationError("url", url, remedy) from error
     return list(dict.fromkeys((str(entry[4][0]), int(entry[4][1])) for entry in found))
 
 
@@ -70,7 +92,7 @@ def _first_open(addresses: list[Address]) -> Address:
     """`localhost` is both ::1 and 127.0.0.1 on most machines, and most servers listen on one of them."""
     if len(addresses) == 1:
         return addresses[0]
-    return next((address for address in addresses if is_open(address)), addresses[0])
+    return next((address for address in addresses if _connect_error(address) is None), addresses[0])
 
 
 def _request(target: Target, connections: Connections) -> bytes:

@@ -72,6 +72,12 @@ class Summary:
         """Which part of the offered requests ended in this way, from 0 to 1."""
         return self.count(kind) / self.offered if self.offered else 0.0
 
+    def failures(self) -> list[str]:
+        """The requests that got no success, in words, by what happened to them."""
+        refused = {describe(status): number for status, number in self.statuses.items() if status in REFUSAL}
+        lost = {kind.value: self.count(kind) for kind in (Kind.UNANSWERED, Kind.UNSENT) if self.count(kind)}
+        return [f"{number:,} x {words}" for words, number in (refused | self.errors | lost).items()]
+
     @property
     def offered(self) -> int:
         """How many requests the schedule held."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from html import escape
 
-from perfguard.cli.demo.result import DemoResult, DemoRun, verdict
+from perfguard.cli.demo.result import DemoResult, DemoRun, costs, verdict
 from perfguard.cli.demo.scenario import DEADLINE, MIX
-from perfguard.cli.durations import format_duration
+from perfguard.cli.durations import format_duration, name_duration
 from perfguard.cli.load import Distribution, Kind
 from perfguard.cli.pages.document import KINDS, card, document, table, tiles, warnings
 from perfguard.cli.pages.svg import Axis, Scale, Series, bar_chart, line_chart, stacked_chart
 
 _HEADINGS = (
-    *("load", "guard", "offered/s", "goodput/s", "of capacity", "p50", "p99", "refused", "p99 of refusals"),
-    *("late", "unanswered"),
+    *("load", "guard", "planned/s", "offered/s", "goodput/s", "of capacity", "p50", "p99"),
+    *("refused", "p99 of refusals", "late", "unanswered"),
 )
 
 
@@ -38,7 +38,8 @@ def _heading(result: DemoResult) -> str:
     return (
         "<h1>One service under too much load, without and with the guard</h1>"
         f"<p>{escape(verdict(result))}</p>"
-        '<p class="soft">The guard is one line, <code>app.add_middleware(GuardMiddleware)</code>,'
+        + "".join(f"<p>{escape(cost)}</p>" for cost in costs(result))
+        + '<p class="soft">The guard is one line, <code>app.add_middleware(GuardMiddleware)</code>,'
         " with no settings.</p>"
     )
 
@@ -66,15 +67,15 @@ def _goodput(result: DemoResult) -> str:
     values = [value for one in series for _, value in one.values]
     y = Axis(scale=Scale.covering([*values, 1.08 * result.capacity.rate]), title="good answers per second")
     chart = bar_chart(_levels(result), y, series, reference=("capacity", result.capacity.rate))
-    note = f"Successes within the client's deadline of {format_duration(DEADLINE)}, by offered load."
+    note = f"Successes within the client's deadline of {name_duration(DEADLINE)}, by offered load."
     return card("Goodput", note, chart)
 
 
 def _latency(result: DemoResult) -> str:
     series = [
-        _bars("p99 without the guard", "without", [without.measured.latency.p99 * 1e3 for without, _ in result.pairs]),
-        _bars("p99 with the guard", "guarded", [guarded.measured.latency.p99 * 1e3 for _, guarded in result.pairs]),
-        _bars("p99 of refusals", "refused", [guarded.measured.refusals.p99 * 1e3 for _, guarded in result.pairs]),
+        _tail("p99 without the guard", "without", [without.measured.latency for without, _ in result.pairs]),
+        _tail("p99 with the guard", "guarded", [guarded.measured.latency for _, guarded in result.pairs]),
+        _tail("p99 of refusals", "refused", [guarded.measured.refusals for _, guarded in result.pairs]),
     ]
     y = Axis(scale=Scale.covering(value for one in series for _, value in one.values), title="milliseconds")
     note = "The 99th percentile of the successes and of the refusals, from the instant the client wanted to send."
@@ -96,12 +97,16 @@ def _outcomes(result: DemoResult) -> str:
 def _over_time(result: DemoResult, place: int) -> str:
     without, guarded = result.pairs[place]
     series = [_timeline("without the guard", "without", without), _timeline("with the guard", "guarded", guarded)]
-    seconds = max(at for one in series for at, _ in one.values)
+    duration = guarded.result.plan.duration
     values = [value for one in series for _, value in one.values]
-    x = Axis(scale=Scale(low=0.0, high=max(seconds, 1.0)), title="seconds from the start of the load")
+    x = Axis(scale=Scale(low=0.0, high=max(duration, 1.0)), title="seconds from the start of the load")
     y = Axis(scale=Scale.covering([*values, 1.08 * result.capacity.rate]), title="good answers per second")
-    chart = line_chart(x, y, series, reference=("capacity", result.capacity.rate))
-    note = f"{guarded.rate:,.0f} requests per second, by the second in which they were due."
+    settle = ("not counted", duration - guarded.measured.duration)
+    chart = line_chart(x, y, series, reference=("capacity", result.capacity.rate), shaded=settle)
+    note = (
+        f"{guarded.rate:,.0f} requests per second planned, {_offered(guarded):,.0f} offered (arrivals are random),"
+        " by the second in which they were due."
+    )
     return card(f"Over time, at {guarded.level:g}x", note, chart)
 
 
@@ -109,9 +114,21 @@ def _bars(name: str, style: str, values: list[float]) -> Series:
     return Series(name=name, style=style, values=[(float(place), value) for place, value in enumerate(values)])
 
 
+def _tail(name: str, style: str, latencies: list[Distribution]) -> Series:
+    values = [(float(place), latency.p99 * 1e3) for place, latency in enumerate(latencies)]
+    return Series(name=name, style=style, values=values, zero="none")
+
+
 def _timeline(name: str, style: str, run: DemoRun) -> Series:
-    points = [(float(part.second), float(part.goodput)) for part in run.result.total.slices]
+    slices = run.result.total.slices
+    # A second that the end of the run cuts short would look like a fall.
+    whole = [part for part in slices if part.second + 1 <= run.result.plan.duration] or slices
+    points = [(part.second + 0.5, float(part.goodput)) for part in whole]
     return Series(name=name, style=style, values=points)
+
+
+def _offered(run: DemoRun) -> float:
+    return run.measured.offered / run.measured.duration
 
 
 def _levels(result: DemoResult) -> list[str]:
@@ -127,7 +144,8 @@ def _row(result: DemoResult, run: DemoRun) -> list[tuple[str, str]]:
     return [
         (f"{run.level:g}x", ""),
         ("yes" if run.guarded else "no", style),
-        (f"{measured.offered / measured.duration:,.0f}", ""),
+        (f"{run.rate:,.0f}", ""),
+        (f"{_offered(run):,.0f}", ""),
         (f"{measured.goodput:,.0f}", style),
         (f"{result.share_of_capacity(run):.0%}", ""),
         *((_figure(measured.latency, quantile), "") for quantile in (50.0, 99.0)),
@@ -144,14 +162,16 @@ def _figure(latency: Distribution, quantile: float) -> str:
 
 def _method(result: DemoResult) -> str:
     mix = ", ".join(f"{share:.0%} {name} (<code>{escape(path)}</code>)" for name, path, share in MIX)
-    run = result.runs[-1]
+    run, capacity = result.runs[-1], result.capacity.plan
+    window = name_duration(capacity.duration / capacity.windows)
     return (
         f'<h2>How this was measured</h2><p class="soft">{escape(str(result.machine))}.'
-        " One uvicorn worker on one core, the load generator on another where there are two.</p>"
+        f" One uvicorn worker; {escape(str(result.cores))}.</p>"
         f'<p class="soft">A shop in FastAPI with SQLite: {mix}.'
-        " The capacity is what 16 users who each wait for their answer get from the service without the guard.</p>"
+        f" The capacity is what {capacity.users} users who each wait for their answer get from the service without the"
+        f" guard: the median of {capacity.windows} windows of {window}.</p>"
         f'<p class="soft">Each run is {format_duration(run.result.plan.duration)} of Poisson arrivals on a fresh'
-        f" server; the first {format_duration(run.result.plan.duration - run.measured.duration)} are not counted."
+        f" server; the first {name_duration(run.result.plan.duration - run.measured.duration)} is not counted."
         " Arrivals never wait for the server (open loop), latency counts from the instant a request was due, and a"
-        f" client leaves after {format_duration(run.result.plan.patience)}.</p>"
+        f" client leaves after {name_duration(run.result.plan.patience)}.</p>"
     )

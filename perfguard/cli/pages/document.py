@@ -39,6 +39,7 @@ th:first-child, td:first-child, .left { text-align: left; }
 .chart .value { fill: var(--ink); font-weight: 600; }
 .end { text-anchor: end; } .mid { text-anchor: middle; }
 .grid { stroke: var(--rule); stroke-width: 1; }
+.shade { fill: var(--rule); opacity: .55; }
 .reference { stroke: var(--ink); stroke-width: 1.2; stroke-dasharray: 5 4; }
 .line { fill: none; stroke-width: 2.4; stroke-linejoin: round; stroke-linecap: round; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .4rem 0 0; padding: 0; list-style: none;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from html import escape
 
-from perfguard.cli.durations import format_duration
+from perfguard.cli.durations import format_duration, name_duration
 from perfguard.cli.load import QUANTILES, Distribution, Kind, LoadResult, Slice, Summary, TargetResult
 from perfguard.cli.load.summary import CLOSED_LOOP_USERS
 from perfguard.cli.pages.document import KINDS, card, document, table, tiles, warnings
@@ -36,9 +36,9 @@ def _heading(result: LoadResult) -> str:
     plan = result.plan
     urls = ", ".join(escape(target.url) for target in plan.targets)
     how = (
-        f"{plan.expected / plan.duration:,.0f} requests per second for {format_duration(plan.duration)},"
+        f"{plan.expected / plan.duration:,.6g} requests per second for {name_duration(plan.duration)},"
         f" {plan.arrivals.value} arrivals, {plan.connections.value} connections,"
-        f" deadline {format_duration(plan.deadline)}, {escape(result.started)}"
+        f" deadline {name_duration(plan.deadline)}, {escape(result.started)}"
     )
     return f'<h1>Load on {urls}</h1><p class="soft">{how}.</p>'
 

@@ -69,11 +69,13 @@ class Series:
         name: In the legend.
         style: The class in the style sheet, which gives the colour.
         values: For a line the points; for bars one value for each group, at any x.
+        zero: What is written above a bar of no height.
     """
 
     name: str
     style: str
     values: Sequence[tuple[float, float]]
+    zero: str = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,14 @@ class Axis:
         return self.labels or tuple((value, f"{value:,.6g}") for value in self.scale.ticks())
 
 
-def line_chart(x: Axis, y: Axis, series: Sequence[Series], *, reference: tuple[str, float] | None = None) -> str:
+def line_chart(
+    x: Axis,
+    y: Axis,
+    series: Sequence[Series],
+    *,
+    reference: tuple[str, float] | None = None,
+    shaded: tuple[str, float] | None = None,
+) -> str:
     """Lines over an axis.
 
     Args:
@@ -103,9 +112,10 @@ def line_chart(x: Axis, y: Axis, series: Sequence[Series], *, reference: tuple[s
         y: The vertical axis.
         series: The lines.
         reference: A name and a value for a dashed horizontal line.
+        shaded: A name for the stretch from the left edge to a value of the horizontal axis.
     """
     lines = [_line(x, y, one) for one in series]
-    return _chart([_grid(x, y, vertical=False), *_reference(y, reference), *lines], series)
+    return _chart([*_shade(x, shaded), _grid(x, y, vertical=False), *_reference(y, reference), *lines], series)
 
 
 def bar_chart(
@@ -151,6 +161,11 @@ def tag(name: str, content: str = "", **attributes: object) -> str:
 
 def _text(value: object) -> str:
     return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    """Three digits, or all before the point; never an exponent."""
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}" if value >= 0.01 else f"{value:.2f}"
 
 
 def _round_step(rough: float) -> float:
@@ -203,6 +218,15 @@ def _reference(y: Axis, reference: tuple[str, float] | None) -> list[str]:
     return [line, tag("text", escape(name), x=_x(1.0), y=at - 5, class_="tick end")]
 
 
+def _shade(x: Axis, shaded: tuple[str, float] | None) -> list[str]:
+    if shaded is None:
+        return []
+    name, end = shaded
+    width = _x(x.scale.at(end)) - _x(0.0)
+    area = tag("rect", x=_x(0.0), y=_y(1.0), width=width, height=_y(0.0) - _y(1.0), class_="shade")
+    return [area, tag("text", escape(name), x=_x(0.0) + width / 2, y=_y(1.0) + 14, class_="tick mid")]
+
+
 def _line(x: Axis, y: Axis, series: Series) -> str:
     points = " ".join(f"{_x(x.scale.at(a)):.1f},{_y(y.scale.at(b)):.1f}" for a, b in series.values)
     return tag("polyline", tag("title", escape(series.name)), points=points, class_=f"line {series.style}")
@@ -214,10 +238,11 @@ def _bars(y: Axis, series: Series, *, place: int, of: int, groups: int) -> str:
     for number, (_, value) in enumerate(series.values):
         left = (number + (1 - _GROUP_SHARE) / 2) / groups + place * width
         top = _y(y.scale.at(value))
-        hint = tag("title", escape(f"{series.name}: {value:,.4g}"))
+        hint = tag("title", escape(f"{series.name}: {_number(value)}"))
         size = {"width": (width * 0.92) * (WIDTH - _LEFT - _RIGHT), "height": _y(0.0) - top}
         parts.append(tag("rect", hint, x=_x(left), y=top, rx=2, class_=series.style, **size))
-        parts.append(tag("text", f"{value:,.3g}", x=_x(left + width * 0.46), y=top - 4, class_="value mid"))
+        label = _number(value) if value else series.zero
+        parts.append(tag("text", label, x=_x(left + width * 0.46), y=top - 4, class_="value mid"))
     return "".join(parts)
 
 
@@ -229,7 +254,7 @@ def _stack(y: Axis, series: Series, floor: Sequence[float]) -> str:
         if value <= 0:
             continue
         top, bottom = _y(y.scale.at(low + value)), _y(y.scale.at(low))
-        hint = tag("title", escape(f"{series.name}: {value:,.4g}"))
+        hint = tag("title", escape(f"{series.name}: {_number(value)}"))
         size = {"width": share / groups * (WIDTH - _LEFT - _RIGHT), "height": bottom - top}
         left = _x((number + (1 - share) / 2) / groups)
         parts.append(tag("rect", hint, x=left, y=top, class_=series.style, **size))
