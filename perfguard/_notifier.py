@@ -96,5 +96,5 @@ class Notifier:
             now=now,
             outcome=outcome,
             queue_time=admission.queue_time,
-            service_time=now - (admission.admitted_at or now),
+            service_time=0.0 if admission.admitted_at is None else now - admission.admitted_at,
         )
