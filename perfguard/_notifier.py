@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from perfguard._checks import check_callable, check_text, listed
 from perfguard.admission import Admission
-from perfguard.errors import ConfigurationError, Rejected
+from perfguard.errors import Rejected
 from perfguard.events import Admitted, Event, Listener, Refused, Settled
 from perfguard.outcome import Call, Outcome
 
@@ -20,7 +21,7 @@ class Notifier:
         listeners: Receive every event, in order.
 
     Raises:
-        ConfigurationError: A listener is not callable.
+        ConfigurationError: The name is no text, or a listener not callable.
     """
 
     __slots__ = ("_guard", "_listeners", "_logged")
@@ -30,12 +31,12 @@ class Notifier:
     _logged: set[str]
 
     def __init__(self, guard: str, listeners: Iterable[Listener]) -> None:
+        check_text("name", guard)
+        for listener in (heard := listed("listeners", listeners, "callables")):
+            check_callable("listeners", listener, "must each be callable")
         self._guard = guard
-        self._listeners = tuple(listeners)
+        self._listeners = tuple(heard)
         self._logged = set()
-        for listener in self._listeners:
-            if not callable(listener):
-                raise ConfigurationError("listeners", listener, "must each be callable")
 
     def __bool__(self) -> bool:
         return bool(self._listeners)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from perfguard import _arrival
+from perfguard._checks import check_flag, check_positive, check_whole, listed
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
 from perfguard._http import STATUS, Refusals
 from perfguard.admission import Admission
@@ -52,7 +53,8 @@ class GuardMiddleware:
         timeout: Seconds from arrival after which nobody wants the answer; such requests
             are refused rather than served late. `None` sets no deadline.
         max_streams: How many streamed responses and WebSockets may be open beside the
-            requests in flight.
+            requests in flight. With 0 a streamed response counts as in flight to its end,
+            and every WebSocket is refused.
         details: Whether a refusal's body names its reason.
 
     Raises:
@@ -85,15 +87,13 @@ class GuardMiddleware:
         details: bool = False,
     ) -> None:
         _check(app, guard, key=key, priority=priority)
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError("timeout", timeout, "must be a positive number of seconds")
-        if max_streams < 0:
-            raise ConfigurationError("max_streams", max_streams, "must be at least 0")
+        if timeout is not None:
+            check_positive("timeout", timeout, "seconds")
+        check_whole("max_streams", max_streams, least=0)
+        check_flag("details", details)
         self.app = app
         self.guard = Guard() if guard is None else guard
-        if isinstance(exempt, str):
-            raise ConfigurationError("exempt", exempt, "must be a sequence of paths, not one string")
-        self._exempt = frozenset(exempt)
+        self._exempt = _paths(exempt)
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
         self._key = key
         self._priority = priority
@@ -211,6 +211,13 @@ class GuardMiddleware:
         if not self._logged:
             self._logged = True
             _logger.error("unexpected error in %s; the request goes on", where, exc_info=error)
+
+
+def _paths(exempt: Iterable[str]) -> frozenset[str]:
+    for path in (paths := listed("exempt", exempt, "paths")):
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ConfigurationError("exempt", path, 'must be paths that begin with "/"')
+    return frozenset(paths)
 
 
 def _check(app: object, guard: object, **functions: object) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from perfguard._environment import switch
+from perfguard._environment import chosen
 from perfguard._forking import in_each_child
 from perfguard._lock import DecisionLock
 from perfguard._notifier import Notifier
 from perfguard._waiters import threads
 from perfguard.admission import Admission
-from perfguard.clock import Clock, monotonic
+from perfguard.clock import Clock, checked, monotonic
 from perfguard.errors import Rejected
 from perfguard.events import Event, Listener
 from perfguard.limits.limiter import Limiter
@@ -48,7 +48,7 @@ class Guard:
             from the environment; on by default.
 
     Raises:
-        ConfigurationError: A policy, a listener or a variable is not what it should be.
+        ConfigurationError: An argument or a variable is not what it should be.
     """
 
     name: str
@@ -75,12 +75,12 @@ class Guard:
         enabled: bool | None = None,
     ) -> None:
         self.name = name
-        self.dry_run = switch("PERFGUARD_DRY_RUN", default=False) if dry_run is None else dry_run
-        self.enabled = switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
+        self.dry_run = chosen("dry_run", dry_run, "PERFGUARD_DRY_RUN", default=False)
+        self.enabled = chosen("enabled", enabled, "PERFGUARD_ENABLED", default=True)
         self._pipeline = Pipeline(*(policies or (Limiter(),)))
         self._line = self._pipeline.queueing
         self._notifier = Notifier(name, listeners)
-        self._clock = clock
+        self._clock = checked(clock)
         self._admitted = 0
         self._refused = Counter()
         self._settled = Counter()

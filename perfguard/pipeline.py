@@ -48,8 +48,9 @@ class Pipeline:
 
     def __init__(self, *policies: Policy) -> None:
         for policy in policies:
-            if not isinstance(policy, Policy):
-                raise ConfigurationError("policies", policy, "must each have admit() and settle()")
+            if isinstance(policy, type) or not isinstance(policy, Policy):
+                remedy = "must each have admit() and settle(), as Limiter(FixedLimit(10)) has"
+                raise ConfigurationError("policies", policy, remedy)
         queueing = [policy for policy in policies if isinstance(policy, QueueingPolicy)]
         if len(queueing) > 1:
             raise ConfigurationError("policies", policies, "may hold one limiter, not more")

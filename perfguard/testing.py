@@ -6,6 +6,7 @@ import threading
 from math import isfinite
 from typing import TypeVar
 
+from perfguard._checks import is_number
 from perfguard.errors import ConfigurationError
 from perfguard.events import Event
 
@@ -30,7 +31,7 @@ class ManualClock:
     _now: float
 
     def __init__(self, start: float = 0.0) -> None:
-        if not isfinite(start):
+        if not is_number(start):
             raise ConfigurationError("start", start, "must be a finite number of seconds")
         self._lock = threading.Lock()
         self._now = float(start)

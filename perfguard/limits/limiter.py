@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from perfguard.errors import LimitExceeded, Rejected
+from perfguard._checks import check_text
+from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
 from perfguard.events import LimitChanged, StateChanged
 from perfguard.limits.limit import Limit, LimitChange, Sample
 from perfguard.limits.littles_law import LittlesLawLimit
@@ -74,6 +75,9 @@ class Limiter:
         limit: The algorithm that sets the number; `LittlesLawLimit()` if `None`.
         queue: Where calls wait; `AdmissionQueue()` if `None`.
         key: The kind of call that it limits, for events and snapshots.
+
+    Raises:
+        ConfigurationError: An argument is not what it should be.
     """
 
     __slots__ = ("_changes", "_state", "in_flight", "key", "limit", "profile", "queue")
@@ -87,6 +91,7 @@ class Limiter:
     _state: Backpressure
 
     def __init__(self, limit: Limit | None = None, queue: AdmissionQueue | None = None, *, key: str = "") -> None:
+        _check(limit, queue, key)
         self.limit = LittlesLawLimit() if limit is None else limit
         self.queue = AdmissionQueue() if queue is None else queue
         self.key = key
@@ -229,3 +234,12 @@ class Limiter:
         if self.profile is not None:
             self.profile.completed(self.in_flight, now)
         self.queue.depart(now, backlog=self.in_flight > self.limit.value)
+
+
+def _check(limit: object, queue: object, key: object) -> None:
+    made = not isinstance(limit, type) and hasattr(limit, "value") and callable(getattr(limit, "observe", None))
+    if limit is not None and not made:
+        raise ConfigurationError("limit", limit, "must be a limit, such as FixedLimit(10), or None")
+    if queue is not None and not isinstance(queue, AdmissionQueue):
+        raise ConfigurationError("queue", queue, "must be an AdmissionQueue or None")
+    check_text("key", key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perfguard._checks import check_positive, check_whole
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
 from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing.discipline import PriorityLine
@@ -293,12 +294,11 @@ def _overdue(place: Place, now: float, patience: float) -> bool:
 
 def _check(*, target: float, interval: float, max_wait: float, min_length: int, max_length: int) -> None:
     for name, value in (("target", target), ("interval", interval), ("max_wait", max_wait)):
-        if not 0.0 < value < float("inf"):
-            raise ConfigurationError(name, value, "must be a positive number of seconds")
+        check_positive(name, value, "seconds")
     if max_wait < target:
         raise ConfigurationError("max_wait", max_wait, f"must be at least target ({target})")
-    if min_length < 1:
-        raise ConfigurationError("min_length", min_length, "must be at least 1")
+    check_whole("min_length", min_length, least=1)
+    check_whole("max_length", max_length, least=1)
     if max_length < min_length:
         remedy = f"must be at least min_length ({min_length})"
         raise ConfigurationError("max_length", max_length, remedy)
