@@ -109,8 +109,11 @@ class GuardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         kind = scope["type"]
-        if kind not in ("http", "websocket") or not self.guard.enabled or scope.get("path") in self._exempt:
+        if kind not in ("http", "websocket") or scope.get("path") in self._exempt:
             await self.app(scope, receive, send)
+            return
+        if not self.guard.enabled:
+            await self._serve_unguarded(scope, receive, send)
             return
         key, priority = ("", Priority.NORMAL) if self._uniform else self._kind_of(scope)
         refusal = self.guard.refused_again(key, priority) if self.guard.standing else None
@@ -193,6 +196,17 @@ class GuardMiddleware:
             current_admission.reset(outer)
             if outer_deadline is not None:
                 current_deadline.reset(outer_deadline)
+
+    async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve with the guard off: the application's deadline is its own, and stays."""
+        if self._timeout is None:
+            await self.app(scope, receive, send)
+            return
+        outer = current_deadline.set(self._call(scope, receive, "", Priority.NORMAL).deadline)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            current_deadline.reset(outer)
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         headers, body = self._refusals.render(error, scope.get("headers") or ())

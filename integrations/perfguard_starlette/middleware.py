@@ -54,6 +54,7 @@ class GuardMiddleware:
     _routed: Any
     _table: tuple[Sequence[BaseRoute], int, RouteTable] | None
     _logged: bool
+    _timed: bool
 
     def __init__(
         self,
@@ -73,6 +74,8 @@ class GuardMiddleware:
         self._routed = _routed(app)
         self._table = None
         self._logged = False
+        # With the guard off, an exempt endpoint has no deadline either.
+        self._timed = options.get("timeout") is not None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.guard!r}>"
@@ -80,7 +83,7 @@ class GuardMiddleware:
     async def __call__(self, scope: Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serve one ASGI connection scope."""
         kind = scope["type"]
-        if self.guard.enabled and kind in ("http", "websocket"):
+        if (self.guard.enabled or self._timed) and kind in ("http", "websocket"):
             target = self._find(scope)
             if target.exempt:
                 await self.app(scope, receive, send)

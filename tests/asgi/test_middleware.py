@@ -172,6 +172,22 @@ def test_a_timeout_sets_the_deadline_of_the_application() -> None:
     assert remaining() is None
 
 
+def test_a_guard_that_is_off_leaves_the_deadline_to_the_application() -> None:
+    """The switch is the operator's; the deadline is the application's, but not one to refuse by."""
+    seen: list[float | None] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        seen.append(remaining())
+        await answering()(scope, receive, send)
+
+    for timeout in (5.0, None):
+        assert asyncio.run(request(GuardMiddleware(app, Guard(enabled=False), timeout=timeout), http())) == OK
+    assert seen[0] is not None
+    assert 0.0 < seen[0] <= 5.0
+    assert seen[1] is None
+    assert current_deadline.get() is None
+
+
 def test_the_key_and_the_priority_come_from_the_scope() -> None:
     events: list[Any] = []
     guard = Guard(listeners=[events.append])
