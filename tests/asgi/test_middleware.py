@@ -48,6 +48,14 @@ def test_a_refusal_is_problem_json_where_the_client_accepts_json(details: bool) 
     assert ("detail" in problem) is details
 
 
+@pytest.mark.parametrize("accept", [b"*/*", b"application/*", b"text/html"])
+def test_a_refusal_is_text_where_the_client_does_not_name_json(accept: bytes) -> None:
+    """Who takes anything most likely shows it to a person."""
+    scope = http(headers=[(b"accept", accept)])
+    start, _ = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), scope))
+    assert header(start, b"content-type") == b"text/plain"
+
+
 def test_a_refusal_names_its_reason_only_when_asked_to() -> None:
     middleware = GuardMiddleware(answering(), full_guard(), details=True)
     _, body = asyncio.run(refused(middleware, http(headers=[(b"accept", b"text/html")])))
