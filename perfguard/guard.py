@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from perfguard._environment import chosen
 from perfguard._forking import in_each_child
 from perfguard._lock import DecisionLock
-from perfguard._notifier import Notifier
+from perfguard._notifier import Notifier, SheddingLog
 from perfguard._waiters import threads
 from perfguard.admission import Admission
 from perfguard.clock import Clock, checked, monotonic
@@ -379,8 +379,7 @@ class Guard:
         if self.dry_run or not self.enabled:
             return None
         if self._lanes is None:
-            # asyncio is loaded at the first use on an event loop: services on threads do
-            # without it, and `import perfguard` stays cheap.
+            # asyncio is loaded at the first use on an event loop, so that `import perfguard` stays cheap.
             from perfguard._waiters.tasks import Lanes
 
             self._lanes = Lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
@@ -388,6 +387,7 @@ class Guard:
 
     def _start_afresh(self) -> None:
         self._lock = DecisionLock()
+        self._pipeline.report_to(SheddingLog(self.name, self._lock.later, dry_run=self.dry_run))
         self._lanes = None
         self.standing = StandingRefusals()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.outcome import Call, Outcome
-from perfguard.policy import Policy, QueueingPolicy
+from perfguard.policy import Observer, Policy, QueueingPolicy
 from perfguard.queueing.place import Place
 
 
@@ -114,6 +114,11 @@ class Pipeline:
                     fault = fault or error
         if fault is not None:
             raise fault
+
+    def report_to(self, observer: Observer) -> None:
+        """Let the policy that queues tell an observer when it begins or ceases to shed."""
+        if self.queueing is not None:
+            self.queueing.report_to(observer)
 
     def count_refusals(self, call: Call, count: int, now: float) -> None:
         """Let the policy that queues count refusals of such calls, given without asking."""

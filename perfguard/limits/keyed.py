@@ -9,7 +9,7 @@ from perfguard._checks import check_callable, check_whole
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.limits.limiter import Limiter, LimiterSnapshot, Ticket
 from perfguard.outcome import Call, Outcome
-from perfguard.policy import Notice
+from perfguard.policy import Notice, Observer
 from perfguard.queueing.place import Place
 
 OTHER = "_OTHER"
@@ -34,12 +34,13 @@ class KeyedLimiter:
             function from a key to a limiter, or raises it.
     """
 
-    __slots__ = ("_limiters", "_make", "_released", "_touched", "_waiting", "max_keys")
+    __slots__ = ("_limiters", "_make", "_observer", "_released", "_touched", "_waiting", "max_keys")
 
     max_keys: int
     _make: Callable[[str], Limiter]
     _limiters: OrderedDict[str, Limiter]
     _waiting: OrderedDict[str, Limiter]
+    _observer: Observer | None
     _released: list[Place]
     _touched: dict[str, Limiter]
 
@@ -50,6 +51,7 @@ class KeyedLimiter:
         _try_out(self._make)
         self._limiters = OrderedDict()
         self._waiting = OrderedDict()
+        self._observer = None
         self._released = []
         self._touched = {}
 
@@ -137,6 +139,12 @@ class KeyedLimiter:
             places += limiter.released()
         return places
 
+    def report_to(self, observer: Observer) -> None:
+        """Tell the observer when a key begins or ceases to shed."""
+        self._observer = observer
+        for limiter in self._limiters.values():
+            limiter.report_to(observer)
+
     def notices(self, guard: str, now: float) -> list[Notice]:
         """Return, once, what changed, under the guard's name."""
         touched, self._touched = self._touched, {}
@@ -160,6 +168,8 @@ class KeyedLimiter:
             return self._of(OTHER)
         limiter = self._limiters[key] = self._make(key)
         limiter.key = key
+        if self._observer is not None:
+            limiter.report_to(self._observer)
         return limiter
 
     def _dropped_one(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import NamedTuple
 
 from perfguard._checks import check_text
@@ -11,10 +12,12 @@ from perfguard.events import LimitChanged, StateChanged
 from perfguard.limits.limit import Limit, LimitChange, Sample
 from perfguard.limits.littles_law import LittlesLawLimit
 from perfguard.outcome import Backpressure, Call, Outcome, Reason
-from perfguard.policy import Notice
+from perfguard.policy import Notice, Observer
 from perfguard.queueing.place import Place
 from perfguard.queueing.queue import AdmissionQueue
 from perfguard.stats.profile import ThroughputProfile
+
+_SHEDDING = Backpressure.SHEDDING
 
 
 class LimiterSnapshot(NamedTuple):
@@ -125,6 +128,8 @@ class Limiter:
                 raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
             # A call that is older than the target stood in a queue that nobody here sees.
             if call.arrival is None or now - call.arrival < self.queue.target:
+                if self.queue.state is _SHEDDING:
+                    self.queue.rest(now)
                 return self.force(call, now)
         return self.enqueue(call, now)
 
@@ -189,6 +194,7 @@ class Limiter:
             self.profile = ThroughputProfile(now)
         length = self.in_flight - self.limit.value
         if length < 0:
+            self.queue.rest(now)
             return None
         self.queue.watch(now if call.arrival is None else call.arrival, now, length)
         reason = self.queue.verdict(call, now, length)
@@ -202,6 +208,10 @@ class Limiter:
             return []
         places, self.queue.released = self.queue.released, []
         return places
+
+    def report_to(self, observer: Observer) -> None:
+        """Tell the observer when shedding begins or ends, under the key that the limiter has now."""
+        self.queue.observer = partial(observer, self.key)
 
     def notices(self, guard: str, now: float) -> list[Notice]:
         """Return, once, what changed, under the guard's name."""
@@ -217,6 +227,7 @@ class Limiter:
 
     def snapshots(self, now: float) -> list[LimiterSnapshot]:
         """Return the live state, as one record in a list."""
+        self.queue.rest(now)
         return [
             LimiterSnapshot(
                 key=self.key,
