@@ -123,7 +123,7 @@ class Guard:
         if not isinstance(opening, Place):
             return opening
         try:
-            while not threads.wait(opening):
+            while not threads.wait(opening, self._clock):
                 self._expire()
         except BaseException:
             self._abandon(admission, opening)
