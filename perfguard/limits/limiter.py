@@ -31,7 +31,8 @@ class LimiterSnapshot(NamedTuple):
         state: The backpressure state of the admission queue.
         departure_rate: Calls per second that leave a standing queue; `None` if never seen.
         predicted_wait: Seconds that a newcomer would wait, by Little's law.
-        advised_limit: After a dry run, the fixed limit that would have done best.
+        advised_limit: After a dry run, the fixed limit that would have done best;
+            `None` where what was seen cannot tell.
     """
 
     key: str
@@ -172,7 +173,7 @@ class Limiter:
     def settle(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         """Take the ticket back and let the limit learn."""
         if self.profile is not None:
-            self._profiled(now)
+            self._profiled(ticket, outcome, now)
         self.in_flight -= 1
         dropped = outcome is Outcome.DROPPED
         if not dropped and outcome is not Outcome.SUCCESS:
@@ -241,9 +242,13 @@ class Limiter:
             )
         ]
 
-    def _profiled(self, now: float) -> None:
-        if self.profile is not None:
-            self.profile.completed(self.in_flight, now)
+    def _profiled(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        profile = self.profile
+        if profile is not None and outcome is Outcome.SUCCESS:
+            time = now - ticket.started_at
+            profile.completed(self.in_flight, now, beside=ticket.in_flight, service_time=time)
+        elif profile is not None:
+            profile.spent(self.in_flight, now)
         self.queue.depart(now, backlog=self.in_flight > self.limit.value)
 
 
