@@ -6,6 +6,18 @@ import os
 
 from perfguard.errors import ConfigurationError
 
+_SWITCHES = {"PERFGUARD_ENABLED": True, "PERFGUARD_DRY_RUN": False}
+
+
+def check_environment() -> None:
+    """Raise unless every variable says something.
+
+    Raises:
+        ConfigurationError: One says neither 1 nor 0, nor another word for these.
+    """
+    for variable, default in _SWITCHES.items():
+        switch(variable, default=default)
+
 
 def chosen(name: str, value: object, variable: str, *, default: bool) -> bool:
     """Return what an argument of that name says, and where it is `None` the environment.

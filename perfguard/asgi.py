@@ -10,6 +10,7 @@ from typing import Any
 
 from perfguard import _arrival
 from perfguard._checks import check_flag, check_positive, check_whole, listed
+from perfguard._environment import check_environment
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
 from perfguard._http import STATUS, Refusals
 from perfguard.admission import Admission
@@ -18,6 +19,7 @@ from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
 from perfguard.queueing.place import Place
+from perfguard.startup import put_off
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,6 +29,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXEMPT = ("/healthz", "/livez", "/readyz", "/metrics")
 """Paths that are never queued or refused: what watches a service must reach it."""
+
+# An operator's mistake shows when the server loads the application, not once it serves.
+check_environment()
 
 _logger = logging.getLogger("perfguard")
 
@@ -39,7 +44,8 @@ class GuardMiddleware:
 
     Put it outermost, so that it sees requests first: `app = GuardMiddleware(app)`.
     No argument is needed. It holds no state of any request, and may serve several
-    event loops at once. Wrong arguments raise here, not at the first request.
+    event loops at once. Wrong arguments raise here, or, where `add_middleware` builds it
+    at the first connection, fail the server's start.
 
     Args:
         app: The ASGI application.
@@ -86,15 +92,18 @@ class GuardMiddleware:
         max_streams: int = 1000,
         details: bool = False,
     ) -> None:
-        _check(app, guard, key=key, priority=priority)
-        if timeout is not None:
-            check_positive("timeout", timeout, "seconds")
-        check_whole("max_streams", max_streams, least=0)
-        check_flag("details", details)
+        try:
+            _check(app, guard, key=key, priority=priority)
+            _check_values(timeout, max_streams, details)
+            guard = Guard() if guard is None else guard
+            paths, proxy_clock = _paths(exempt), _arrival.ProxyClock(trusted_proxies)
+        except ConfigurationError as error:
+            GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), exempt=())
+            return
         self.app = app
-        self.guard = Guard() if guard is None else guard
-        self._exempt = _paths(exempt)
-        self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
+        self.guard = guard
+        self._exempt = paths
+        self._proxy_clock = proxy_clock
         self._key = key
         self._priority = priority
         self._uniform = key is None and priority is None
@@ -225,6 +234,13 @@ class GuardMiddleware:
         if not self._logged:
             self._logged = True
             _logger.error("unexpected error in %s; the request goes on", where, exc_info=error)
+
+
+def _check_values(timeout: object, max_streams: object, details: object) -> None:
+    if timeout is not None:
+        check_positive("timeout", timeout, "seconds")
+    check_whole("max_streams", max_streams, least=0)
+    check_flag("details", details)
 
 
 def _paths(exempt: Iterable[str]) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """perfguard for FastAPI: a limit for each route, priorities, exemptions and the deadline."""
 
-from perfguard._extras import needed
+from perfguard.extras import needed
 from perfguard.outcome import Priority
 
 try:

@@ -1,6 +1,6 @@
 """perfguard for Starlette: a limit for each route, priorities and exemptions."""
 
-from perfguard._extras import needed
+from perfguard.extras import needed
 from perfguard.outcome import Priority
 
 try:

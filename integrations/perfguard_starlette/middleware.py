@@ -13,6 +13,7 @@ from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
 from perfguard.limits.keyed import KeyedLimiter
 from perfguard.outcome import Priority
+from perfguard.startup import put_off
 from perfguard_starlette.routes import UNMATCHED, RouteTable, Scope, Target
 
 _logger = logging.getLogger("perfguard")
@@ -64,10 +65,10 @@ class GuardMiddleware:
         max_keys: int | None = None,
         **options: Unpack[Options],
     ) -> None:
-        if guard is None:
-            guard = Guard(KeyedLimiter(max_keys=100 if max_keys is None else max_keys))
-        elif max_keys is not None:
-            raise ConfigurationError("max_keys", max_keys, "belongs to the KeyedLimiter of the guard that is given")
+        try:
+            guard = _made(guard, max_keys)
+        except ConfigurationError as error:
+            app, guard = put_off(app, error), Guard(enabled=False, dry_run=False)
         self._guarded = asgi.GuardMiddleware(app, guard, key=_key, priority=_priority, **options)
         self.app = app
         self.guard = guard
@@ -121,6 +122,14 @@ class GuardMiddleware:
         if routes is None:
             raise ConfigurationError("app", self.app, "must be a Starlette application, or middleware of one")
         return routes
+
+
+def _made(guard: Guard | None, max_keys: int | None) -> Guard:
+    if guard is None:
+        return Guard(KeyedLimiter(max_keys=100 if max_keys is None else max_keys))
+    if max_keys is not None:
+        raise ConfigurationError("max_keys", max_keys, "belongs to the KeyedLimiter of the guard that is given")
+    return guard
 
 
 def _routed(app: Any) -> Any:

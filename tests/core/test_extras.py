@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from perfguard._extras import needed
+from perfguard.extras import needed
 
 WITHOUT = """
 import sys
