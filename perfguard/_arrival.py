@@ -63,10 +63,15 @@ class StampRejection(StrEnum):
     MALFORMED = "malformed"
     STALE = "stale"
     FUTURE = "future"
+    DUPLICATE = "duplicate"
 
 
 class ProxyClock:
-    """Reads when a trusted proxy received a request, from `X-Request-Start` and its kin.
+    """Reads when a trusted proxy received a request.
+
+    The first stamp that is believed counts, of `X-Request-Start` and then of
+    `X-Queue-Start`: the order of New Relic's agent, which proxies are set up for. A
+    header that comes twice is not believed at all: one of the two may be the client's.
 
     The value is `t=` or a bare number in ASCII digits, in seconds (with a fraction),
     milliseconds, microseconds or nanoseconds since the epoch, told apart by magnitude.
@@ -115,12 +120,15 @@ class ProxyClock:
         """
         if not self.trusts(scope.get("client")):
             return 0.0
-        ages = [
-            self._believed(value, wall)
-            for name, value in scope["headers"]
-            if name in (b"x-request-start", b"x-queue-start")
-        ]
-        return max(ages, default=0.0)
+        stamps = [pair for pair in scope["headers"] if pair[0] in _STAMPED]
+        for name in _STAMPED if stamps else ():
+            values = [value for each, value in stamps if each == name]
+            age = self._read(values, wall) if values else None
+            if isinstance(age, StampRejection):
+                self.rejected[age] += 1
+            elif age is not None:
+                return age
+        return 0.0
 
     def trusts(self, client: Any) -> bool:
         """Say whether a peer, as in the ASGI scope, is a trusted proxy."""
@@ -142,22 +150,19 @@ class ProxyClock:
             return False
         return any(address in network for network in self._networks)
 
-    def _believed(self, value: bytes, wall: float) -> float:
-        stamp = parse_stamp(value)
+    def _read(self, values: list[bytes], wall: float) -> float | StampRejection:
+        if len(values) > 1:
+            return StampRejection.DUPLICATE
+        stamp = parse_stamp(values[0])
         if stamp is None:
-            return self._reject(StampRejection.MALFORMED)
+            return StampRejection.MALFORMED
         age = (int(wall * 1e9) - stamp) / 1e9
         if age > self._max_age:
-            return self._reject(StampRejection.STALE)
-        if age < -self._skew:
-            return self._reject(StampRejection.FUTURE)
-        return max(0.0, age)
-
-    def _reject(self, reason: StampRejection) -> float:
-        self.rejected[reason] += 1
-        return 0.0
+            return StampRejection.STALE
+        return max(0.0, age) if age >= -self._skew else StampRejection.FUTURE
 
 
+_STAMPED = (b"x-request-start", b"x-queue-start")
 _STAMP = re.compile(rb"\s*(?:\S+\s+)?(?:t=)?([0-9]{9,20})(?:\.([0-9]{1,9}))?\s*")
 _LONGEST_STAMP = 64
 

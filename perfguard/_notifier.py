@@ -1,4 +1,4 @@
-"""How events reach listeners, and faults the log, without ever touching a request."""
+"""How events reach listeners, without ever touching a request."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from perfguard.admission import Admission
 from perfguard.errors import Rejected
 from perfguard.events import Admitted, Event, Listener, Refused, Settled
 from perfguard.outcome import Backpressure, Call, Outcome
+from perfguard.queueing.place import Place
 
 _BETWEEN_WARNINGS = 10.0
 """Seconds between two warnings of the same key."""
@@ -20,31 +21,34 @@ _MAX_KEYS = 1000
 
 
 class Notifier:
-    """Fans events out to listeners; a listener that raises is logged once.
+    """Fans events out to listeners; what one of them raises is a fault.
 
     Safe from any thread.
 
     Args:
         guard: The guard's name.
         listeners: Receive every event, in order.
+        fault: Receives what a listener raises, with its name.
 
     Raises:
         ConfigurationError: The name is no text, or a listener not callable.
     """
 
-    __slots__ = ("_guard", "_listeners", "_logged")
+    __slots__ = ("_fault", "_guard", "_listeners")
 
+    _fault: Callable[[str, BaseException], object]
     _guard: str
     _listeners: tuple[Listener, ...]
-    _logged: set[str]
 
-    def __init__(self, guard: str, listeners: Iterable[Listener]) -> None:
+    def __init__(
+        self, guard: str, listeners: Iterable[Listener], fault: Callable[[str, BaseException], object]
+    ) -> None:
         check_text("name", guard)
         for listener in (heard := listed("listeners", listeners, "callables")):
             check_callable("listeners", listener, "must each be callable")
         self._guard = guard
+        self._fault = fault
         self._listeners = tuple(heard)
-        self._logged = set()
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
@@ -55,23 +59,21 @@ class Notifier:
             for listener in self._listeners:
                 try:
                     listener(event)
-                except Exception as error:
-                    self.fault(f"listener {listener!r}", error)
+                except BaseException as error:
+                    self._fault(f"listener {listener!r}", error)
 
-    def fault(self, where: str, error: Exception) -> None:
-        """Log an unexpected error, once per place and type."""
-        kind = f"{where}: {type(error).__name__}"
-        if kind not in self._logged:
-            self._logged.add(kind)
-            # Loaded when there is something to say, so that `import perfguard` stays cheap.
-            import logging
+    def opened(self, admission: Admission, opening: Place | Rejected | None, now: float) -> list[Event]:
+        """Return what there is to tell of a decision on a new call."""
+        if opening is None:
+            return [self.admitted(admission, now)]
+        return [] if isinstance(opening, Place) else [self.refused(admission.call, opening, now)]
 
-            logging.getLogger("perfguard").error(
-                "guard %r: unexpected error in %s; calls go on unguarded",
-                self._guard,
-                where,
-                exc_info=error,
-            )
+    def ended(self, places: Iterable[Place], now: float) -> list[Event]:
+        """Return what there is to tell of places whose wait ended."""
+        return [
+            self.admitted(place.passage, now) if place.error is None else self.refused(place.call, place.error, now)
+            for place in places
+        ]
 
     def admitted(self, admission: Admission, now: float) -> Admitted:
         """Return the event of an admission."""

@@ -104,6 +104,13 @@ class Admission(Passage):
             if isinstance(ticket, Ticket):
                 ticket.wait += seconds
 
+    def refused_at(self, place: Place) -> Rejected | None:
+        """Take the refusal out of a place whose wait is over; `None` if the call may start."""
+        error, place.error = place.error, None
+        if error is not None:
+            self.settled = True
+        return error
+
     def settle(self, outcome: Outcome) -> None:
         """Say how the call ended; from the second time on it does nothing."""
         if not self.settled and self.admitted_at is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -12,6 +11,8 @@ from perfguard import _arrival
 from perfguard._checks import check_flag, check_positive, check_whole, listed
 from perfguard._environment import check_environment
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
+from perfguard._faults import Faults
+from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals
 from perfguard.admission import Admission
 from perfguard.context import current_admission, current_deadline
@@ -32,8 +33,6 @@ EXEMPT = ("/healthz", "/livez", "/readyz", "/metrics")
 
 # An operator's mistake shows when the server loads the application, not once it serves.
 check_environment()
-
-_logger = logging.getLogger("perfguard")
 
 # RFC 6455 leaves 1013 to its registry: "Try Again Later".
 _TRY_AGAIN_LATER = 1013
@@ -75,9 +74,10 @@ class GuardMiddleware:
     _priority: Callable[[Scope], Priority] | None
     _uniform: bool
     _timeout: float | None
+    _max_streams: int
     _streams: OpenStreams
     _refusals: Refusals
-    _logged: bool
+    _fault: Callable[[str, BaseException], object]
 
     def __init__(
         self,
@@ -108,9 +108,11 @@ class GuardMiddleware:
         self._priority = priority
         self._uniform = key is None and priority is None
         self._timeout = timeout
-        self._streams = OpenStreams(max_streams)
+        self._max_streams = max_streams
+        self._start_afresh()
+        in_each_child(self._start_afresh)
         self._refusals = Refusals(details=details, random=random.Random())
-        self._logged = False
+        self._fault = Faults("GuardMiddleware").report
 
     def __repr__(self) -> str:
         return f"<GuardMiddleware {self.guard!r}, {self._streams.count} streams open>"
@@ -144,7 +146,7 @@ class GuardMiddleware:
             priority = Priority.NORMAL if self._priority is None else self._priority(scope)
             if not isinstance(key, str) or not isinstance(priority, Priority):
                 raise TypeError(f"not a key and a Priority: {key!r}, {priority!r}")
-        except Exception as error:
+        except BaseException as error:
             self._fault("the request's key or priority", error)
             return "", Priority.NORMAL
         return key, priority
@@ -154,7 +156,7 @@ class GuardMiddleware:
             arrival = self.guard.now() - _arrival.kernel_age(_arrival.transport_of(receive))
             if self._proxy_clock:
                 arrival = min(arrival, self.guard.now() - self._proxy_clock.age(scope, time.time()))
-        except Exception as error:
+        except BaseException as error:
             self._fault("the request's arrival", error)
             arrival = self.guard.now()
         deadline = None if self._timeout is None else arrival + self._timeout
@@ -165,28 +167,42 @@ class GuardMiddleware:
             return LimitExceeded(Reason.STREAM_LIMIT)
         try:
             return self.guard.begin(admission)
-        except Exception as error:
+        except BaseException as error:
             self._fault("admission", error)
             return None
 
     async def _serve_later(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait in the admission queue, and then serve, refuse, or find that the client has left."""
         admission: Admission = place.passage
-        transport = _arrival.transport_of(receive)
-        # Where the server hides its transport, only a read tells that the client left.
-        hidden = transport is None and scope["type"] == "http"
-        ahead = Prefetch(receive) if hidden else None
+        transport, ahead = self._watch(scope, receive)
         try:
             refusal = await self.guard.queue(admission, place)
             if refusal is not None:
                 await self._refuse(refusal, scope, receive, send)
-            elif ahead.disconnected if ahead else (transport is not None and transport.is_closing()):
+            elif self._has_left(transport, ahead):
                 admission.settle(Outcome.IGNORED)
             else:
                 await self._serve(admission, scope, ahead.receive if ahead else receive, send)
         finally:
             if ahead is not None:
                 ahead.close()
+
+    def _watch(self, scope: Scope, receive: Receive) -> tuple[Any, Prefetch | None]:
+        """Return what will tell that the client has left: the transport or, where it is hidden, a read ahead."""
+        try:
+            transport = _arrival.transport_of(receive)
+            hidden = transport is None and scope["type"] == "http"
+            return transport, Prefetch(receive) if hidden else None
+        except BaseException as error:
+            self._fault("the watch of the connection", error)
+            return None, None
+
+    def _has_left(self, transport: Any, ahead: Prefetch | None) -> bool:
+        try:
+            return ahead.disconnected if ahead else transport is not None and bool(transport.is_closing())
+        except BaseException as error:
+            self._fault("the watch of the connection", error)
+            return False
 
     async def _serve(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
         follow = Exchange if scope["type"] == "http" else Handshake
@@ -218,7 +234,11 @@ class GuardMiddleware:
             current_deadline.reset(outer)
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, body = self._refusals.render(error, scope.get("headers") or ())
+        try:
+            headers, body = self._refusals.render(error, scope.get("headers") or ())
+        except BaseException as fault:
+            self._fault("a refusal's rendering", fault)
+            headers, body = [(b"content-length", b"0")], b""
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": STATUS, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -230,10 +250,9 @@ class GuardMiddleware:
         else:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
 
-    def _fault(self, where: str, error: Exception) -> None:
-        if not self._logged:
-            self._logged = True
-            _logger.error("unexpected error in %s; the request goes on", where, exc_info=error)
+    def _start_afresh(self) -> None:
+        # A new count, since the parent's streams may yet be closed in a forked child.
+        self._streams = OpenStreams(self._max_streams)
 
 
 def _check_values(timeout: object, max_streams: object, details: object) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from perfguard._environment import chosen
+from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._lock import DecisionLock
 from perfguard._notifier import Notifier, SheddingLog
-from perfguard._waiters import threads
+from perfguard._waiters import lanes, threads
 from perfguard.admission import Admission
-from perfguard.clock import Clock, checked, monotonic
+from perfguard.clock import Clock, UnfailingClock, checked, monotonic
 from perfguard.errors import Rejected
 from perfguard.events import Event, Listener
 from perfguard.limits.limiter import Limiter
@@ -41,7 +43,7 @@ class Guard:
         policies: Outermost first; `Limiter()` if none are given. They belong to this guard.
         name: What events and snapshots call it.
         listeners: Receive every event, outside the lock.
-        clock: Returns seconds, monotonic.
+        clock: Returns seconds, monotonic; where it fails, the time stands still.
         dry_run: Decide and report, but refuse nothing and queue nothing. `None` reads
             `PERFGUARD_DRY_RUN` from the environment.
         enabled: `False` lets every call pass untouched. `None` reads `PERFGUARD_ENABLED`
@@ -57,6 +59,7 @@ class Guard:
     standing: StandingRefusals
     _pipeline: Pipeline
     _line: QueueingPolicy | None
+    _fault: Callable[[str, BaseException], object]
     _notifier: Notifier
     _clock: Clock
     _lock: DecisionLock
@@ -64,6 +67,7 @@ class Guard:
     _admitted: int
     _refused: Counter[Reason]
     _settled: Counter[Outcome]
+    _since: float
 
     def __init__(
         self,
@@ -79,12 +83,11 @@ class Guard:
         self.enabled = chosen("enabled", enabled, "PERFGUARD_ENABLED", default=True)
         self._pipeline = Pipeline(*(policies or (Limiter(),)))
         self._line = self._pipeline.queueing
-        self._notifier = Notifier(name, listeners)
-        self._clock = checked(clock)
-        self._admitted = 0
-        self._refused = Counter()
-        self._settled = Counter()
-        self._start_afresh()
+        self._fault = Faults(f"guard {name!r}").report
+        self._notifier = Notifier(name, listeners, self._fault)
+        self._clock = clock if clock is monotonic else UnfailingClock(checked(clock), self._fault)
+        self._since = -inf
+        self._forget_calls()
         in_each_child(self._start_afresh)
 
     def __repr__(self) -> str:
@@ -128,7 +131,7 @@ class Guard:
         except BaseException:
             self._abandon(admission, opening)
             raise
-        return _refusal(admission, opening)
+        return admission.refused_at(opening)
 
     def refused_again(self, key: str, priority: Priority) -> Rejected | None:
         """Return the refusal that stands for such calls, `None` if a decision must be taken.
@@ -150,12 +153,16 @@ class Guard:
         except BaseException:
             self._abandon(admission, place)
             raise
-        return _refusal(admission, place)
+        return admission.refused_at(place)
 
     def settle(self, admission: Admission, outcome: Outcome) -> None:
         """Take an admission back; called by the admission, once."""
-        if admission.admitted_at is not None:
-            self._take_back(admission, outcome)
+        admitted_at = admission.admitted_at
+        if admitted_at is not None and admitted_at >= self._since:
+            try:
+                self._take_back(admission, outcome)
+            except BaseException as error:
+                self._fault("settle", error)
 
     def _start(self, admission: Admission, lane: Lane | None) -> Place | Rejected | None:
         """Decide on a new call: start it, or return its place or its refusal."""
@@ -173,7 +180,7 @@ class Guard:
                 if lane is None:
                     ended += self._handed_over(now)
             if self._notifier:
-                events += self._opening(admission, opening, now)
+                events += self._notifier.opened(admission, opening, now)
                 self._report(events, ended, now)
         if ended or events:
             self._finish(ended, events)
@@ -191,8 +198,8 @@ class Guard:
             self._refused[standing.error.reason] += standing.count
             try:
                 self._pipeline.count_refusals(standing.call, standing.count, now)
-            except Exception as error:
-                self._notifier.fault("count_refusals", error)
+            except BaseException as error:
+                self._fault("count_refusals", error)
 
     def _decided(
         self, admission: Admission, now: float, lane: Lane | None, events: list[Event]
@@ -209,8 +216,8 @@ class Guard:
         except Rejected as error:
             # A traceback would tie the frames it passed into a cycle, for the collector to find.
             return error.with_traceback(None)
-        except Exception as error:
-            self._notifier.fault("admit", error)
+        except BaseException as error:
+            self._fault("admit", error)
             return None
         return place
 
@@ -221,20 +228,13 @@ class Guard:
             if self._notifier:
                 events.append(self._notifier.refused(admission.call, refusal, now, enforced=False))
 
-    def _opening(self, admission: Admission, opening: Place | Rejected | None, now: float) -> list[Event]:
-        if opening is None:
-            return [self._notifier.admitted(admission, now)]
-        return [] if isinstance(opening, Place) else [self._notifier.refused(admission.call, opening, now)]
-
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
         """Add what became of the places whose wait ended, and what policies changed."""
-        for place in ended:
-            if place.error is None:
-                events.append(self._notifier.admitted(place.passage, now))
-            else:
-                events.append(self._notifier.refused(place.call, place.error, now))
-        if self._line is not None:
-            events += self._line.notices(self.name, now)
+        events += self._notifier.ended(ended, now)
+        try:
+            events += self._line.notices(self.name, now) if self._line is not None else ()
+        except BaseException as error:
+            self._fault("notices", error)
 
     def _finish(self, ended: list[Place], events: list[Event]) -> None:
         """Wake and notify, outside the lock."""
@@ -257,7 +257,8 @@ class Guard:
     def _abandon(self, admission: Admission, place: Place) -> None:
         """End a call whose caller stopped waiting, even if its turn came in that moment."""
         admission.settled = True
-        self._take_back(admission, Outcome.IGNORED, place)
+        if place.queued_at >= self._since:
+            self._take_back(admission, Outcome.IGNORED, place)
 
     def _take_back(self, admission: Admission, outcome: Outcome, place: Place | None = None) -> None:
         """Give back whatever a call holds: its permit, or the place in which it still waits."""
@@ -284,7 +285,7 @@ class Guard:
         """Let who is next start; on an event loop that is for its next turn to do, for whatever loop or thread."""
         if admission.lane is None:
             return self._handed_over(now)
-        admission.lane.poke()
+        admission.lane.poke(now)
         return []
 
     def _give_back(self, admission: Admission, outcome: Outcome, now: float) -> None:
@@ -292,8 +293,8 @@ class Guard:
             self._reopen(now)
         try:
             self._pipeline.settle(admission, outcome, now)
-        except Exception as error:
-            self._notifier.fault("settle", error)
+        except BaseException as error:
+            self._fault("settle", error)
 
     def _expire(self) -> bool:
         """Refuse the places that have waited too long; say whether any still wait."""
@@ -333,19 +334,10 @@ class Guard:
 
         A task's place is started by its own lane alone, and only within the budget.
         """
-        line = self._line
-        if line is None or not line:
+        if not self._line:
             return []
         granted: list[Place] = []
-        while (place := line.head(now)) is not None:
-            if place.lane is not None and place.lane is not lane:
-                if place.lane.closed:
-                    # Its loop was closed while it waited: nobody is left to start it.
-                    line.withdraw(place, now)
-                    self._give_back(place.passage, Outcome.IGNORED, now)
-                    continue
-                place.lane.poke()
-                break
+        while (place := self._next_start(lane, now)) is not None:
             if place.lane is not None and budget <= 0:
                 break
             granted.append(place)
@@ -354,11 +346,18 @@ class Guard:
             budget -= place.lane is not None and place.error is None
         return granted + self._released(now)
 
+    def _next_start(self, lane: Lane | None, now: float) -> Place | None:
+        try:
+            return self._pipeline.next_start(lane, now)
+        except BaseException as error:
+            self._fault("the queue", error)
+            return None
+
     def _grant(self, place: Place, now: float) -> None:
         try:
             self._pipeline.grant(place, now)
-        except Exception as error:
-            self._notifier.fault("grant", error)
+        except BaseException as error:
+            self._fault("grant", error)
         if place.error is None:
             place.passage.admission_time = now - place.queued_at
             place.passage.lane = place.lane
@@ -379,22 +378,23 @@ class Guard:
         if self.dry_run or not self.enabled:
             return None
         if self._lanes is None:
-            # asyncio is loaded at the first use on an event loop, so that `import perfguard` stays cheap.
-            from perfguard._waiters.tasks import Lanes
-
-            self._lanes = Lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
+            self._lanes = lanes(dispatch=self._dispatch, expire=self._expire, clock=self._clock)
         return self._lanes.current()
 
-    def _start_afresh(self) -> None:
+    def _forget_calls(self) -> None:
         self._lock = DecisionLock()
         self._pipeline.report_to(SheddingLog(self.name, self._lock.later, dry_run=self.dry_run))
         self._lanes = None
         self.standing = StandingRefusals()
+        self._admitted = 0
+        self._refused = Counter()
+        self._settled = Counter()
 
-
-def _refusal(admission: Admission, place: Place) -> Rejected | None:
-    """Take the refusal out of a place whose wait is over."""
-    error, place.error = place.error, None
-    if error is not None:
-        admission.settled = True
-    return error
+    def _start_afresh(self) -> None:
+        """Leave the calls of the parent to it, in a forked child: they never end here."""
+        self._forget_calls()
+        self._since = self._clock()
+        try:
+            self._pipeline.start_afresh(self._since)
+        except BaseException as error:
+            self._fault("start_afresh", error)

@@ -6,8 +6,8 @@ from typing import Any
 
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.outcome import Call, Outcome
-from perfguard.policy import Observer, Policy, QueueingPolicy
-from perfguard.queueing.place import Place
+from perfguard.policy import HoldingPolicy, Observer, Policy, QueueingPolicy
+from perfguard.queueing.place import Lane, Place
 
 
 class Passage:
@@ -88,6 +88,28 @@ class Pipeline:
             raise
         return None
 
+    def next_start(self, lane: Lane | None, now: float) -> Place | None:
+        """Return the place that goes next, if that lane or a thread may start it; else `None`.
+
+        Another lane is asked for a turn, to start it itself. One that was asked for long
+        is blocked by its loop, and passed over, lest it hold back all others.
+        """
+        late: tuple[Lane, ...] = ()
+        while self.queueing is not None and (place := self.queueing.head(now, late)) is not None:
+            owner = place.lane
+            if owner is None or owner is lane:
+                return place
+            if owner.closed:
+                # Its loop was closed while it waited: nobody is left to start it.
+                self.queueing.withdraw(place, now)
+                self.settle(place.passage, Outcome.IGNORED, now)
+            elif owner.late(now):
+                late = (*late, owner)
+            else:
+                owner.poke(now)
+                return None
+        return None
+
     def grant(self, place: Place, now: float) -> None:
         """Start the call of a place that may start, or refuse it further in."""
         if self.queueing is None:
@@ -103,13 +125,13 @@ class Pipeline:
     def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
         """Give every ticket back, innermost first."""
         tickets, passage.tickets = passage.tickets, []
-        fault: Exception | None = None
+        fault: BaseException | None = None
         for policy in self.policies[len(tickets) - 1 :: -1] if tickets else ():
             ticket = tickets.pop()
             if ticket is not _REFUSED:
                 try:
                     policy.settle(ticket, outcome, now)
-                except Exception as error:
+                except BaseException as error:
                     # Those further out get their tickets back all the same.
                     fault = fault or error
         if fault is not None:
@@ -119,6 +141,18 @@ class Pipeline:
         """Let the policy that queues tell an observer when it begins or ceases to shed."""
         if self.queueing is not None:
             self.queueing.report_to(observer)
+
+    def start_afresh(self, now: float) -> None:
+        """Let the policies forget the calls in flight and queued, in a forked child."""
+        fault: Exception | None = None
+        for policy in self.policies:
+            if isinstance(policy, HoldingPolicy):
+                try:
+                    policy.start_afresh(now)
+                except Exception as error:
+                    fault = fault or error
+        if fault is not None:
+            raise fault
 
     def count_refusals(self, call: Call, count: int, now: float) -> None:
         """Let the policy that queues count refusals of such calls, given without asking."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from perfguard.errors import Rejected
 from perfguard.events import LimitChanged, StateChanged
 from perfguard.outcome import Backpressure, Call, Outcome
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 
 Notice = LimitChanged | StateChanged
 """What a policy has to tell, apart from its decisions."""
@@ -33,14 +33,26 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class HoldingPolicy(Policy, Protocol):
+    """A policy that holds something for each call under way, such as a permit.
+
+    A forked child inherits what is held for the parent's calls, and they never end in
+    it. A policy without this method keeps it for good there.
+    """
+
+    def start_afresh(self, now: float) -> None:
+        """Hold nothing, and keep what was learnt; no ticket given before comes back."""
+
+
+@runtime_checkable
 class QueueingPolicy(Policy, Protocol):
     """A policy at which calls may wait; a pipeline holds at most one."""
 
     def enqueue(self, call: Call, now: float) -> Place:
         """Return a place in the queue though the call could start; may raise `Rejected`."""
 
-    def head(self, now: float) -> Place | None:
-        """Return the place that may start now, or `None`."""
+    def head(self, now: float, late: Collection[Lane] = ()) -> Place | None:
+        """Return the place that may start now, of those that no late lane must start; or `None`."""
 
     def grant(self, place: Place, now: float) -> None:
         """Start the call of that place: set its ticket."""

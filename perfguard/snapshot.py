@@ -10,7 +10,7 @@ from perfguard.outcome import Backpressure, Outcome, Reason
 
 
 class GuardSnapshot(NamedTuple):
-    """A guard at one instant; counts are since it was built.
+    """A guard at one instant; counts are since it was built, in a forked child since the fork.
 
     Attributes:
         name: The guard's name.

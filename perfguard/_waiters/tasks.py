@@ -27,8 +27,14 @@ QUIET_TURNS = 3
 A new connection needs three: one to be accepted, one to be read, one for its task.
 """
 
+DRAIN_LIMIT = 0.1
+"""Seconds for which newcomers are held at most, while the network is read."""
+
 TICK = 0.025
 """Seconds between two looks at places that have waited too long."""
+
+LATE = 0.02
+"""Seconds after which a loop that owes a turn is passed over: the queue time that is aimed at."""
 
 Dispatch = Callable[["Lane", int], int]
 """Starts at most that many waiting calls of a lane; returns how many it started."""
@@ -44,7 +50,7 @@ class Lane:
     most. Then as many calls start as fit the batch's budget, by the mean cost of a start.
     Calls that await at once never fill a budget and are never held.
 
-    Belongs to its loop's thread; only `poke` may be called from another.
+    Belongs to its loop's thread; only `poke` and `late` may be called from another.
 
     Args:
         loop: The running event loop.
@@ -55,6 +61,7 @@ class Lane:
 
     __slots__ = (
         "_arrivals",
+        "_asked_at",
         "_began",
         "_clock",
         "_cost",
@@ -80,6 +87,7 @@ class Lane:
     _ticking: bool
     _draining: bool
     _poked: bool
+    _asked_at: float
     _began: float
     _drain_until: float
     _arrivals: int
@@ -101,7 +109,7 @@ class Lane:
         self._clock = clock
         self._thread = threading.get_ident()
         self._scheduled = self._ticking = self._draining = self._poked = False
-        self._began = self._drain_until = 0.0
+        self._asked_at = self._began = self._drain_until = 0.0
         self._arrivals = self._quiet = self._started = 0
         self._cost = BATCH_BUDGET
 
@@ -138,10 +146,15 @@ class Lane:
             self._ticking = True
             self._loop.call_later(TICK, self._tick)
 
-    def poke(self) -> None:
+    def late(self, now: float) -> bool:
+        """Say whether the loop was asked for a turn so long ago that something blocks it."""
+        return self._poked and now - self._asked_at > LATE
+
+    def poke(self, now: float) -> None:
         """Ask for a turn, since a permit is free; safe from any thread."""
         if self._poked:
             return
+        self._asked_at = now
         self._poked = True
         with suppress(RuntimeError):  # The loop is closed, or closes now.
             if threading.get_ident() == self._thread:
@@ -167,6 +180,7 @@ class Lane:
         if self._started:
             self._weigh(now)
         if self._draining and not self._drained(now):
+            self._asked_at = now
             self._schedule()
             return
         asked = self._poked or self._ticking
@@ -187,7 +201,7 @@ class Lane:
         if heavy:
             self._draining = True
             self._quiet = self._arrivals = 0
-            self._drain_until = now + elapsed
+            self._drain_until = now + min(DRAIN_LIMIT, elapsed)
 
     def _budget(self) -> float:
         """Seconds that the present turn may take: light calls fill it by their number, too."""

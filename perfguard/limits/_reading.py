@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log, sqrt
+from typing import NamedTuple
 
 from perfguard.stats.window import Window
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """What a window says.
 
     Attributes:
         now: When it closed, in seconds.
-        count: Calls that ended in it.
+        calls: How many ended in it.
         throughput: Calls per second that ended well.
         mean: Their mean service time without the measured wait, in seconds.
         wait: Their mean measured wait, in seconds.
@@ -26,7 +25,7 @@ class Reading:
     """
 
     now: float
-    count: int
+    calls: int
     throughput: float
     mean: float
     wait: float
@@ -38,7 +37,7 @@ class Reading:
 
 
 NOTHING = Reading(
-    now=0.0, count=0, throughput=0.0, mean=0.0, wait=0.0, low=0.0, spread=1.0, present=0.0, rate=0.0, saturated=False
+    now=0.0, calls=0, throughput=0.0, mean=0.0, wait=0.0, low=0.0, spread=1.0, present=0.0, rate=0.0, saturated=False
 )
 """What is known before the first window."""
 
@@ -54,7 +53,7 @@ def read(window: Window, now: float, limit: int) -> Reading:
         present = max(present, float(limit))
     return Reading(
         now=now,
-        count=window.count,
+        calls=window.count,
         throughput=throughput,
         mean=window.mean,
         wait=window.wait,

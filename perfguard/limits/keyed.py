@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from perfguard._checks import check_callable, check_whole
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.limits.limiter import Limiter, LimiterSnapshot, Ticket
 from perfguard.outcome import Call, Outcome
 from perfguard.policy import Notice, Observer
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 
 OTHER = "_OTHER"
 """The key that all calls share for which there is no room of their own."""
@@ -99,11 +99,11 @@ class KeyedLimiter:
         """Return the refusal that enforcing would raise for the call's key, or `None`."""
         return self._of(call.key).verdict(call, now)
 
-    def head(self, now: float) -> Place | None:
+    def head(self, now: float, late: Collection[Lane] = ()) -> Place | None:
         """Return the place of the highest priority, of equals that of the key whose turn it is."""
         best: Place | None = None
         for limiter in list(self._waiting.values()):
-            place = limiter.head(now)
+            place = limiter.head(now, late)
             if place is not None and (best is None or place.call.priority < best.call.priority):
                 best = place
             if not len(limiter):
@@ -131,6 +131,14 @@ class KeyedLimiter:
         limiter = ticket.limiter
         limiter.settle(ticket, outcome, now)
         self._touched[limiter.key] = limiter
+
+    def start_afresh(self, now: float) -> None:
+        """Have nothing in flight and nothing queued, whatever the key."""
+        for limiter in self._limiters.values():
+            limiter.start_afresh(now)
+        self._waiting.clear()
+        self._released.clear()
+        self._touched.clear()
 
     def released(self) -> list[Place]:
         """Return, once, the places that were refused while they waited."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from perfguard.limits.limit import Limit, LimitChange, Sample
 from perfguard.limits.littles_law import LittlesLawLimit
 from perfguard.outcome import Backpressure, Call, Outcome, Reason
 from perfguard.policy import Notice, Observer
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 from perfguard.queueing.queue import AdmissionQueue
 from perfguard.stats.profile import ThroughputProfile
 
@@ -151,10 +152,10 @@ class Limiter:
         self.in_flight += 1
         return Ticket(self, now, self.in_flight)
 
-    def head(self, now: float) -> Place | None:
-        """Return the place that may start now, or `None`."""
+    def head(self, now: float, late: Collection[Lane] = ()) -> Place | None:
+        """Return the place that may start now, of those that no late lane must start; or `None`."""
         if self.queue.line.length and self.in_flight < self.limit.value:
-            return self.queue.head(now)
+            return self.queue.head_beside(now, late) if late else self.queue.head(now)
         return None
 
     def grant(self, place: Place, now: float) -> None:
@@ -181,6 +182,14 @@ class Limiter:
         change = self.limit.observe(Sample(now, now - ticket.started_at, ticket.in_flight, dropped, ticket.wait))
         if change is not None:
             self._changes.append(change)
+
+    def start_afresh(self, now: float) -> None:
+        """Have nothing in flight and nothing queued, and keep what the limit learnt."""
+        if self.profile is not None:
+            self.profile.spent(self.in_flight, now)
+        self.in_flight = 0
+        self.queue.start_afresh()
+        self._changes.clear()
 
     def count_refusals(self, call: Call, count: int, now: float) -> None:
         """Count refusals that were given without asking."""

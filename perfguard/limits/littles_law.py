@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from math import exp
 
@@ -49,14 +48,16 @@ class LittlesLawLimit:
 
     Whether a longer q is a queue or slower work is told in this order. More throughput
     than usual means that more is offered: a queue. Times that drew together mean a queue,
-    since slower work stretches them. Otherwise the limit is raised, by a step that costs
-    little if it proves wrong, and throughput decides. With N calls in flight by Little's
+    since slower work stretches them. Where a queue stood already while throughput was as
+    usual, the permits were more than the servers, and slower work would need no more of
+    them either. Otherwise the limit is raised, by a step that costs little if it proves
+    wrong, and throughput decides. With N calls in flight by Little's
     law, the elasticity is `e = ln(X'/X) / ln(N'/N)`: a raise that throughput follows (e
-    near 1) met no queue, so the baseline is q; one that it does not follow is taken back,
-    and not tried again for a time that doubles. A cut that throughput follows took permits
-    that were needed: it is taken back as well, and the baseline is q. Where no baseline
-    was ever proven (a start under overload), the limit falls step by step while
-    throughput stays.
+    near 1) met no queue, so the baseline is q, once N'/N is more than chance could feign;
+    one that it does not follow is taken back, and not tried again for a time that doubles.
+    A cut that throughput follows took permits that were needed: it is taken back as well,
+    and the baseline is q. Where no baseline was ever proven (a start under overload), the
+    limit falls step by step while throughput stays.
 
     It rises only while calls reach the limit, so that a service within its capacity is
     left alone, and falls idle to five times the calls in flight of the last minute. A cut
@@ -91,6 +92,7 @@ class LittlesLawLimit:
         "_proven",
         "_retry_at",
         "_spread",
+        "_stood",
         "_test_at",
         "_usual",
         "_window",
@@ -111,6 +113,7 @@ class LittlesLawLimit:
     _origin: Reading
     _last: Reading
     _spread: float
+    _stood: bool
     _usual: float
     _most: float
     _patience: float
@@ -133,6 +136,7 @@ class LittlesLawLimit:
         self._before = initial
         self._origin = self._last = NOTHING
         self._spread = 0.0
+        self._stood = False
         self._usual = 0.0
         self._most = 0.0
         self._patience = _PATIENCE
@@ -197,7 +201,7 @@ class LittlesLawLimit:
         A baseline that rises needs calls within `X q0`, which the server has served at a time.
         """
         few = max(1, self.value // 4)
-        low = window.quantile(0.2, in_flight=few, least=10 if self._baseline else 4)
+        low = window.quantile(0.2, in_flight=few, least=20 if self._baseline else 4)
         if low is not None and (not self._baseline or low < self._baseline):
             self._lower(low)
             self._proven = self._proven or window.quantile(0.2, in_flight=few, least=20) is not None
@@ -216,6 +220,7 @@ class LittlesLawLimit:
     def _unlimited(self, window: Window, reading: Reading) -> LimitChange | None:
         """Learn from calls that no limit held together; lower a limit that is far from use."""
         self._phase = Phase.HOLD
+        self._stood = False
         if window.peak * 5 < self.value * 4:
             if not self._proven:
                 self._baseline = reading.low
@@ -241,18 +246,23 @@ class LittlesLawLimit:
         self._lower(reading.low)
         self._origin = reading
         shift = reading.low - self._baseline
-        needed = reading.rate * (reading.mean - shift)
+        needed = self._needed(reading)
         room = headroom(needed)
         waiting = reading.rate * (shift + reading.wait)
-        if self.value - needed > 2.0 * room + 1.0 and waiting > room and reading.present > 0.75 * self.value:
-            unsure = slower or reading.count < 15
+        if not slower:
+            self._stood = waiting > 0.5 * room
+        in_use = reading.present > 0.75 * self.value
+        if self.value - needed > 2.0 * room + 1.0 and waiting > room and in_use:
+            unsure = (slower and not self._stood) or reading.calls < 15
             if unsure and reading.rate * reading.wait < room and reading.now >= self._test_at:
                 self._test_at = reading.now + _BETWEEN_TESTS
                 return self._raise(2.0, reading)
             return self._cut(round(needed + room), LimitReason.QUEUE_GROWTH, reading)
         if waiting < 0.25 * room:
             return self._raise(1.25 if self._patience > _PATIENCE else 2.0, reading)
-        return self._raise(1.25, reading) if reading.now >= self._retry_at else None
+        # Where a queue shows that the limit does not cause, more permits would lengthen it.
+        worth = waiting <= room or in_use or reading.calls < 15
+        return self._raise(1.25, reading) if worth and reading.now >= self._retry_at else None
 
     def _after_raise(self, reading: Reading) -> LimitChange | None:
         suspected = self._origin.low > 1.5 * self._baseline
@@ -263,20 +273,30 @@ class LittlesLawLimit:
             return None
         follows = elasticity(reading, self._origin)
         if follows >= 0.5 and queued(reading, self._origin) < 0.5 and (more > 1.2 or not suspected):
+            return self._followed(reading, 2.0 if follows > 0.75 else 1.25, more)
+        return self._at_knee(reading)
+
+    def _followed(self, reading: Reading, factor: float, more: float) -> LimitChange | None:
+        """Raise on after throughput followed; learn from it once the growth is more than chance."""
+        before = self._before
+        if more >= 1.5:
+            before = self.value
             self._baseline = reading.low
-            self._proven = self._proven or follows > 0.75
+            self._proven = self._proven or factor == 2.0
             self._origin = reading
             self._patience = _PATIENCE
-            return self._raise(2.0 if follows > 0.75 else 1.25, reading)
-        return self._at_knee(reading)
+        change = self._raise(factor, reading)
+        self._before = before
+        return change
 
     def _at_knee(self, reading: Reading) -> LimitChange | None:
         """Take back a raise that bought nothing, as far as the work does not need it."""
         self._wait_longer(reading.now)
-        self._origin = reading
+        before, self._origin = self._origin, reading
         if not self._proven:
             return self._cut(int(0.75 * self._before), LimitReason.KNEE, reading)
-        needed = reading.rate * (reading.mean - max(0.0, reading.low - self._baseline))
+        # The raise has shown that the longer time before it was a queue, which was the shorter one.
+        needed = self._needed(before if before.low > 1.5 * self._baseline else reading)
         room = headroom(needed)
         wanted = round(needed + room)
         if wanted < self._before - room - 1.0:
@@ -284,15 +304,20 @@ class LittlesLawLimit:
         self._phase = Phase.HOLD
         return self._moved(max(self._before, min(self.value, wanted)), LimitReason.KNEE, reading)
 
+    def _needed(self, reading: Reading) -> float:
+        """Return the calls in flight that work, and do not wait."""
+        return reading.rate * (reading.mean - max(0.0, reading.low - self._baseline))
+
     def _after_cut(self, reading: Reading) -> LimitChange | None:
         kept = reading.throughput / max(1e-9, self._origin.throughput)
-        if kept >= 1.0 - noise(reading.count) or (kept > 0.75 and queued(self._origin, reading) > 0.5):
+        chance = noise(reading.calls)
+        if kept >= 1.0 - chance or (kept >= 1.0 - 2.0 * chance and queued(self._origin, reading) > 0.5):
             self._lower(reading.low)
             if self._proven or self.value <= self._lowest:
                 self._phase = Phase.HOLD
                 self._retry_at = max(self._retry_at, reading.now + self._patience)
                 return None
-            self._origin = replace(reading, throughput=max(reading.throughput, self._origin.throughput))
+            self._origin = reading._replace(throughput=max(reading.throughput, self._origin.throughput))
             return self._cut(int(0.75 * self.value), LimitReason.KNEE, reading)
         self._phase = Phase.HOLD
         self._proven = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from perfguard.outcome import Priority
 from perfguard.queueing.place import Place
@@ -43,6 +44,13 @@ class PriorityLine:
                 if end is not None:
                     return end
         return None
+
+    def waiting(self, *, lifo: bool) -> Iterator[Place]:
+        """Yield the places in the order in which they go; the line must not change meanwhile."""
+        for line in self._classes:
+            for place in reversed(line) if lifo else line:
+                if place.waiting:
+                    yield place
 
     def oldest(self, priority: Priority) -> Place | None:
         """Return the oldest waiting place of a priority."""

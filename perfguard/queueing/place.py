@@ -16,7 +16,10 @@ class Lane(Protocol):
     def closed(self) -> bool:
         """Whether the loop is gone."""
 
-    def poke(self) -> None:
+    def late(self, now: float) -> bool:
+        """Say whether it was asked for a turn so long ago that its loop must be blocked; safe from any thread."""
+
+    def poke(self, now: float) -> None:
         """Ask for a turn; safe from any thread."""
 
 

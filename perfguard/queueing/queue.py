@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from perfguard._checks import check_positive, check_whole
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
 from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing.discipline import PriorityLine
-from perfguard.queueing.place import Place
+from perfguard.queueing.place import Lane, Place
 from perfguard.queueing.rate import DepartureRate
 
 
@@ -196,6 +196,14 @@ class AdmissionQueue:
             self._expel(place, now)
         return None
 
+    def head_beside(self, now: float, late: Collection[Lane]) -> Place | None:
+        """Return the place that goes next of those that no late lane must start."""
+        patience = self._patience(now)
+        for place in self.line.waiting(lifo=self._newest_first(now)):
+            if place.lane not in late and not _overdue(place, now, patience):
+                return place
+        return None
+
     def take(self, place: Place, now: float) -> None:
         """Take a place out because its call starts."""
         self.line.withdraw(place)
@@ -224,6 +232,15 @@ class AdmissionQueue:
         for priority in Priority:
             while (place := self.line.oldest(priority)) is not None and _overdue(place, now, patience):
                 self._expel(place, now)
+
+    def start_afresh(self) -> None:
+        """Have nothing queued and nothing refused; the departure rate stays."""
+        self.line = PriorityLine()
+        self.released = []
+        self._rate.end()
+        self.state = Backpressure.NORMAL
+        self._above_since = self._below_since = None
+        self._refused = self._refused_before = 0
 
     def refuse(self, now: float, count: int = 1) -> float:
         """Count refusals and return the predicted time to drain, in seconds.

@@ -77,9 +77,45 @@ def test_a_peer_on_a_unix_socket_is_trusted_by_name() -> None:
     assert ProxyClock(["unix"]).age(scope(None, b"1700000000"), WALL + 2.0) == 2.0
 
 
-def test_of_several_stamps_the_oldest_counts() -> None:
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+def test_the_request_start_goes_before_the_queue_start(order: int) -> None:
+    """Wherever it stands, and though the other is older."""
+    headers = [(b"x-request-start", b"1700000001"), (b"x-queue-start", b"1700000000")]
+    stamped = {"client": ("10.0.0.1", 1), "headers": headers[::order]}
+    assert ProxyClock(["10.0.0.1"]).age(stamped, WALL + 2.0) == 1.0
+
+
+@pytest.mark.parametrize("start", [b"yesterday", b"1600000000", b"1900000000"], ids=["malformed", "stale", "future"])
+def test_the_queue_start_counts_where_the_request_start_is_not_believed(start: bytes) -> None:
+    """A client cannot hide the stamp of a proxy that sets the other header."""
+    headers = [(b"x-request-start", start), (b"x-queue-start", b"1700000000")]
+    assert ProxyClock(["10.0.0.1"]).age({"client": ("10.0.0.1", 1), "headers": headers}, WALL + 2.0) == 2.0
+
+
+def test_the_queue_start_counts_where_there_is_no_request_start() -> None:
+    """Some proxies set that alone."""
+    headers = [(b"x-queue-start", b"1700000000")]
+    assert ProxyClock(["10.0.0.1"]).age({"client": ("10.0.0.1", 1), "headers": headers}, WALL + 2.0) == 2.0
+
+
+def test_a_stamp_of_now_is_believed_before_an_older_queue_start() -> None:
+    """No time in the proxy is an answer, too."""
+    headers = [(b"x-request-start", b"1700000002"), (b"x-queue-start", b"1700000000")]
+    assert ProxyClock(["10.0.0.1"]).age({"client": ("10.0.0.1", 1), "headers": headers}, WALL + 2.0) == 0.0
+
+
+def test_a_header_that_comes_twice_is_not_believed() -> None:
+    """Nobody can say which of the two is the proxy's."""
     clock = ProxyClock(["10.0.0.1"])
-    assert clock.age(scope("10.0.0.1", b"1700000001", b"1700000000"), WALL + 2.0) == 2.0
+    assert clock.age(scope("10.0.0.1", b"1700000001", b"1700000000"), WALL + 2.0) == 0.0
+    assert clock.rejected == {StampRejection.DUPLICATE: 1}
+
+
+def test_the_queue_start_counts_where_the_request_start_comes_twice() -> None:
+    """As where it is not believed for another reason."""
+    stamped = scope("10.0.0.1", b"1700000001", b"1700000001")
+    stamped["headers"].append((b"x-queue-start", b"1700000000"))
+    assert ProxyClock(["10.0.0.1"]).age(stamped, WALL + 2.0) == 2.0
 
 
 @pytest.mark.parametrize(

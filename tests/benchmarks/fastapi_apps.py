@@ -52,7 +52,7 @@ def protected(service: FastAPI, protection: str) -> Any:
     if protection == "perfguard":
         service.add_middleware(GuardMiddleware)
     elif protection == "turning away":
-        return TurningAway(service, float(os.environ["SHARE"]))
+        return TurningAway(service, float(os.environ["SHARE"]), os.environ.get("TURNED_AWAY") or None)
     return service
 
 

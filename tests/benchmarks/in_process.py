@@ -186,6 +186,8 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
         socket.create_connection(server.getsockname()) as client,
     ):
         accepted, _ = server.accept()
+        # Else what is sent stands in the client until the other side acknowledges.
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with accepted:
             yield accepted, client
 

@@ -45,6 +45,7 @@ class Service:
         module: Where the application is defined.
         work: Seconds that a request computes.
         share: Of the requests that are served, where the others are turned away.
+        turned_away: The path of those that may be turned away; empty for any.
         halve_after: Seconds from the first request to the halving of the pool; 0 for never.
     """
 
@@ -53,6 +54,7 @@ class Service:
     module: str = "apps"
     work: float = 0.0
     share: float = 1.0
+    turned_away: str = ""
     halve_after: float = 0.0
 
     def command(self, port: int, extra: tuple[str, ...]) -> list[str]:
@@ -70,6 +72,7 @@ class Service:
             "PROTECTION": protection,
             "WORK": str(self.work),
             "SHARE": str(self.share),
+            "TURNED_AWAY": self.turned_away,
             "HALVE_AFTER": str(self.halve_after),
         }
 

@@ -133,10 +133,10 @@ SETTINGS = (
 )
 
 ROUTES = "/fast at 0.3x beside /slow at 8x of its pool (FastAPI)"
-ROUTES_SERVICE = replace(_FASTAPI, app="routes", work=0.0)
 FAST_GOAL = Goal(share=0.995, p99=0.02)
 FAST_LOAD = 0.3
 SLOW_LOAD = 8.0
+ROUTES_SERVICE = replace(_FASTAPI, app="routes", work=0.0, share=1.0 / SLOW_LOAD, turned_away="/slow")
 
 HALVING = "hidden pool 10 x 20 ms that halves in mid-run"
 HALVING_GOAL = Goal(share=0.95)

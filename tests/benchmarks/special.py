@@ -16,14 +16,17 @@ _KEEP_ALIVE = Connections.KEEP_ALIVE
 
 
 def routes(note: Note) -> Iterator[Row]:
-    """A light load on one route, while another is far beyond its pool."""
+    """A light load on one route, while another is far beyond its pool.
+
+    Beside the guard stands the same service that turns the surplus away by itself: no guard can do better.
+    """
     service = settings.ROUTES_SERVICE
     fast = peak_of(service, "none", _KEEP_ALIVE, users=USERS, path="/fast").rate * settings.FAST_LOAD
     slow = peak_of(service, "none", _KEEP_ALIVE, users=USERS, path="/slow").rate
     note(f"{settings.ROUTES}: unguarded peaks {fast / settings.FAST_LOAD:.0f} and {slow:.0f} per second")
     rows: dict[str, list[Row]] = {}
     for repeat in range(REPEATS):
-        for side in ("perfguard", *(() if repeat else ("none",))):
+        for side in ("perfguard", "turning away", *(() if repeat else ("none",))):
             rates = {"/fast": fast, "/slow": slow * settings.SLOW_LOAD}
             result = offer(service, side, plan_of(rates, WARM_UP + SECONDS, seed=repeat))
             for row in _of_routes(result, side, fast, slow):

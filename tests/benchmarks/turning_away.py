@@ -16,19 +16,28 @@ class TurningAway:
     Args:
         app: Serves.
         share: The share of requests that are served, 0 to 1.
+        path: The path of those that may be turned away; of all of them by default.
     """
 
-    def __init__(self, app: Any, share: float) -> None:
+    def __init__(self, app: Any, share: float, path: str | None = None) -> None:
         self._app = app
         self._share = share
+        self._path = path
         self._due = 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, or turn away."""
-        self._due += self._share
-        if scope["type"] != "http" or self._due >= 1.0:
-            self._due -= 1.0
+        if self._serves(scope):
             await self._app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 503, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": b"Service overloaded\n"})
+
+    def _serves(self, scope: Any) -> bool:
+        if scope["type"] != "http" or self._path not in (None, scope["path"]):
+            return True
+        self._due += self._share
+        if self._due < 1.0:
+            return False
+        self._due -= 1.0
+        return True

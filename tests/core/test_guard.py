@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import subprocess
-import sys
 import threading
 import weakref
 from collections import Counter
@@ -474,27 +472,6 @@ def test_a_switch_that_says_nothing_is_refused_with_its_remedy(monkeypatch: pyte
 def test_a_wrong_argument_of_the_guard_names_itself(build: Callable[[], Guard], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         build()
-
-
-FORKING = """
-import os, threading
-from perfguard.guard import Guard
-guard = Guard()
-unused = Guard()
-del unused
-guard._lock.__enter__()
-child = os.fork()
-if child == 0:
-    with guard.admit():
-        assert guard.snapshot().in_flight == 1
-    os._exit(7)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-def test_a_forked_child_has_a_lock_of_its_own() -> None:
-    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout.strip() == "7"
 
 
 def test_a_guard_that_nobody_holds_is_freed() -> None:

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,18 @@ def test_own_arguments_of_the_starlette_middleware_are_described() -> None:
 
     assert own == {"max_keys"}
     assert "`max_keys`" in _described()["perfguard_starlette"]
+
+
+def _layers(lines: list[str]) -> list[set[str]]:
+    """The modules of each layer; those in brackets are yet to come."""
+    return [set(re.findall(r"(?<!\()\b[a-z_]+\b", line)) for line in lines]
+
+
+def test_the_layers_of_the_contributing_guide_are_those_that_the_linter_holds() -> None:
+    """Every module has its place, in the same order; above them stand the integrations."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    held = next(each["layers"] for each in linter["contracts"] if each.get("containers") == ["perfguard"])
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = guide.partition("## The layers")[2].split("```")[1].strip().splitlines()
+
+    assert _layers([row.partition("  ")[0] for row in rows[1:]]) == _layers(held)

@@ -136,6 +136,57 @@ def test_a_raise_that_met_a_queue_is_cut_to_what_the_work_needs(service: Service
     assert change == LimitChange(old=40, new=4, reason=LimitReason.KNEE)
 
 
+def test_a_raise_that_met_a_queue_is_judged_by_the_window_before_it(service: Service) -> None:
+    """The longer queue is the noisier: what the work needs shows in the shorter one."""
+    service.run(rate=100, service_time=0.02, in_flight=4, seconds=WINDOWS)
+    service.run(rate=100, service_time=0.2)
+    change = None
+    while change is None:
+        change = service.run(rate=100, service_time=0.3, seconds=0.01) or service.run(
+            rate=100, service_time=0.5, seconds=0.01
+        )
+    assert change == LimitChange(old=40, new=4, reason=LimitReason.KNEE)
+
+
+def test_a_known_queue_that_grew_is_cut_without_a_test(service: Service) -> None:
+    """F1, F13: where calls queued at the usual throughput, half of it means half the servers, not slower work alone.
+
+    X W = 250/s x 0.02 s = 5 calls, and a headroom of 2.
+    """
+    service.run(rate=200, service_time=0.02, in_flight=4)
+    service.run(rate=500, service_time=0.04)
+    assert service.limit.value == 12
+    service.run(rate=500, service_time=0.024, seconds=2.0)
+    change = service.run(rate=250, service_time=0.048)
+    assert change == LimitChange(old=12, new=7, reason=LimitReason.QUEUE_GROWTH)
+
+
+def test_a_cut_of_a_known_queue_that_was_slower_work_is_taken_back(service: Service) -> None:
+    """Throughput falls with the permits: the longer time is the work's own."""
+    service.run(rate=200, service_time=0.02, in_flight=4)
+    service.run(rate=500, service_time=0.04)
+    service.run(rate=500, service_time=0.024, seconds=2.0)
+    service.run(rate=250, service_time=0.048)
+    change = service.run(rate=140, service_time=0.048)
+    assert change is not None
+    assert (change.old, change.reason) == (7, LimitReason.CUT_TAKEN_BACK)
+    assert "baseline 48.0 ms" in repr(service.limit)
+
+
+def test_a_small_raise_is_followed_by_a_larger_one_before_it_teaches(service: Service) -> None:
+    """F3: a quarter more in flight tells too little; growth from the first limit on decides, or goes back to it."""
+    service.run(rate=200, service_time=0.05, in_flight=4)
+    while service.limit.value != 15:
+        service.run(rate=200, service_time=service.limit.value / 200.0, seconds=0.3)
+    change = service.run(rate=250, service_time=service.limit.value / 250.0)
+    assert change is not None
+    assert change.reason is LimitReason.GROWTH
+    assert "baseline 50.0 ms" in repr(service.limit)
+    change = service.run(rate=200, service_time=service.limit.value / 200.0)
+    assert change is not None
+    assert (change.new, change.reason) == (12, LimitReason.KNEE)
+
+
 def test_times_that_drew_together_are_a_queue_without_a_test() -> None:
     """A wait adds the same to short calls as to long ones; slower work stretches their spread."""
     limit = LittlesLawLimit(initial=20)
@@ -254,3 +305,23 @@ def test_a_limit_that_is_touched_in_passing_stays(service: Service) -> None:
         service.now += 0.005
         change = service.limit.observe(Sample(now=service.now, service_time=0.01, in_flight=20 if number == 30 else 3))
         assert change is None
+
+
+def test_a_queue_at_a_limit_that_is_touched_in_passing_is_no_reason_to_raise(service: Service) -> None:
+    """F14: half the permits are in use and calls wait nevertheless, so more permits would only lengthen the wait."""
+    service.run(rate=200, service_time=0.02, in_flight=4)
+    for number in range(1000):
+        service.now += 0.005
+        change = service.limit.observe(
+            Sample(now=service.now, service_time=0.065, in_flight=20 if number % 50 == 0 else 13)
+        )
+        assert change is None
+
+
+def test_few_calls_do_not_take_back_a_cut_by_chance(service: Service) -> None:
+    """F6: the throughput of twenty calls may fall by a quarter; the times that fell with the limit decide."""
+    service.run(rate=20, service_time=1.0, seconds=5.0)
+    service.run(rate=20, service_time=service.limit.value / 20.0, seconds=9.0)
+    assert service.limit.value == 15
+    service.run(rate=14.5, service_time=15 / 14.5, seconds=5.0)
+    assert service.limit.value < 15
