@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from perfguard._checks import listed
 from perfguard.errors import ConfigurationError
 
 TCP_INFO = getattr(socket, "TCP_INFO", None)
@@ -106,10 +107,7 @@ class ProxyClock:
     _skew: float
 
     def __init__(self, trusted: Iterable[str] = (), *, max_age: float = 60.0, skew_tolerance: float = 0.005) -> None:
-        if isinstance(trusted, str):
-            remedy = "must be a sequence of addresses, not one string"
-            raise ConfigurationError("trusted_proxies", trusted, remedy)
-        names = list(trusted)
+        names = listed("trusted_proxies", trusted, "addresses")
         self._unix = "unix" in names
         self._networks = tuple(_network(name) for name in names if name != "unix")
         self._peers = {}
@@ -189,9 +187,10 @@ def parse_stamp(value: bytes) -> int | None:
     return whole * 10**9 + int((match[2] or b"0").ljust(9, b"0"))
 
 
-def _network(name: str) -> Any:
+def _network(name: object) -> Any:
     try:
-        return ip_network(name, strict=False)
-    except (TypeError, ValueError):
+        # A number would be an address, too.
+        return ip_network(str(name), strict=False)
+    except ValueError:
         remedy = 'must be addresses, networks or "unix"'
         raise ConfigurationError("trusted_proxies", name, remedy) from None

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from math import inf
 
+from perfguard._checks import check_callable, check_text, listed
 from perfguard.admission import Admission
-from perfguard.errors import ConfigurationError, Rejected
+from perfguard.errors import Rejected
 from perfguard.events import Admitted, Event, Listener, Refused, Settled
-from perfguard.outcome import Call, Outcome
+from perfguard.outcome import Backpressure, Call, Outcome
 from perfguard.queueing.place import Place
+
+_BETWEEN_WARNINGS = 10.0
+"""Seconds between two warnings of the same key."""
+
+_MAX_KEYS = 1000
 
 
 class Notifier:
@@ -22,7 +31,7 @@ class Notifier:
         fault: Receives what a listener raises, with its name.
 
     Raises:
-        ConfigurationError: A listener is not callable.
+        ConfigurationError: The name is no text, or a listener not callable.
     """
 
     __slots__ = ("_fault", "_guard", "_listeners")
@@ -34,12 +43,12 @@ class Notifier:
     def __init__(
         self, guard: str, listeners: Iterable[Listener], fault: Callable[[str, BaseException], object]
     ) -> None:
+        check_text("name", guard)
+        for listener in (heard := listed("listeners", listeners, "callables")):
+            check_callable("listeners", listener, "must each be callable")
         self._guard = guard
         self._fault = fault
-        self._listeners = tuple(listeners)
-        for listener in self._listeners:
-            if not callable(listener):
-                raise ConfigurationError("listeners", listener, "must each be callable")
+        self._listeners = tuple(heard)
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
@@ -98,5 +107,76 @@ class Notifier:
             now=now,
             outcome=outcome,
             queue_time=admission.queue_time,
-            service_time=now - (admission.admitted_at or now),
+            service_time=0.0 if admission.admitted_at is None else now - admission.admitted_at,
         )
+
+
+class SheddingLog:
+    """Tells the log when a key begins to shed load, and when it has ceased.
+
+    A warning at the beginning and an information at the end, at most one pair per key in
+    ten seconds: a shedding that begins anew in that time is told once it is over, if it
+    lasts. Called under the guard's lock, since listeners would cost an event for each
+    request; it writes after that, since handlers may wait, and may look at the guard.
+
+    Args:
+        guard: The guard's name.
+        later: Runs an action once the lock is let go of.
+        dry_run: Whether nothing is refused in truth.
+    """
+
+    __slots__ = ("_dry_run", "_guard", "_later", "_shedding", "_warned")
+
+    _guard: str
+    _later: Callable[[Callable[[], object]], object]
+    _dry_run: bool
+    _shedding: dict[str, float]
+    _warned: dict[str, float]
+
+    def __init__(self, guard: str, later: Callable[[Callable[[], object]], object], *, dry_run: bool) -> None:
+        self._guard = guard
+        self._later = later
+        self._dry_run = dry_run
+        self._shedding = {}
+        self._warned = {}
+
+    def __len__(self) -> int:
+        return len(self._warned)
+
+    def __call__(self, key: str, state: Backpressure, now: float) -> None:
+        """Take note of a key's state at an instant, in seconds."""
+        if state is not Backpressure.SHEDDING:
+            self._ended(key, now)
+        elif key not in self._shedding and now - self._warned.get(key, -inf) >= _BETWEEN_WARNINGS:
+            self._began(key, now)
+
+    def _began(self, key: str, now: float) -> None:
+        if len(self._warned) >= _MAX_KEYS:
+            # Keys may come from clients.
+            self._warned.clear()
+            self._shedding.clear()
+        self._shedding[key] = self._warned[key] = now
+        does = "would shed load (dry run)" if self._dry_run else "sheds load"
+        self._write("warning", f"guard %r {does}%s: its queue has stood for too long to be a burst", _of(key))
+
+    def _ended(self, key: str, now: float) -> None:
+        began = self._shedding.pop(key, None)
+        if began is not None:
+            does = "would no longer shed load (dry run)" if self._dry_run else "no longer sheds load"
+            self._write("info", f"guard %r {does}%s, after %.1f s", _of(key), now - began)
+
+    def _write(self, level: str, message: str, *details: object) -> None:
+        self._later(partial(_log, level, message, self._guard, *details))
+
+
+def _of(key: str) -> str:
+    return f" of {key!r}" if key else ""
+
+
+def _log(level: str, message: str, *details: object) -> None:
+    # Loaded when there is something to say, as above.
+    import logging
+
+    # What a handler raises is none of the request's business.
+    with suppress(Exception):
+        getattr(logging.getLogger("perfguard"), level)(message, *details)

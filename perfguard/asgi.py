@@ -8,16 +8,20 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from perfguard import _arrival
+from perfguard._checks import check_callable
+from perfguard._environment import check_environment
 from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals, wants_json
+from perfguard._options import EXEMPT, check_options, paths_of
 from perfguard.admission import Admission
 from perfguard.context import current_admission, current_deadline
 from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
 from perfguard.queueing.place import Place
+from perfguard.startup import put_off
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,8 +29,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-EXEMPT = ("/healthz", "/livez", "/readyz", "/metrics")
-"""Paths that are never queued or refused: what watches a service must reach it."""
+# An operator's mistake shows when the server loads the application, not once it serves.
+check_environment()
 
 # RFC 6455 leaves 1013 to its registry: "Try Again Later".
 _TRY_AGAIN_LATER = 1013
@@ -37,7 +41,8 @@ class GuardMiddleware:
 
     Put it outermost, so that it sees requests first: `app = GuardMiddleware(app)`.
     No argument is needed. It holds no state of any request, and may serve several
-    event loops at once. Wrong arguments raise here, not at the first request.
+    event loops at once. Wrong arguments raise here, or, where `add_middleware` builds it
+    at the first connection, fail the server's start.
 
     Args:
         app: The ASGI application.
@@ -51,7 +56,8 @@ class GuardMiddleware:
         timeout: Seconds from arrival after which nobody wants the answer; such requests
             are refused rather than served late. `None` sets no deadline.
         max_streams: How many streamed responses and WebSockets may be open beside the
-            requests in flight.
+            requests in flight. With 0 a streamed response counts as in flight to its end,
+            and every WebSocket is refused.
         details: Whether a refusal's body names its reason.
 
     Raises:
@@ -84,17 +90,18 @@ class GuardMiddleware:
         max_streams: int = 1000,
         details: bool = False,
     ) -> None:
-        _check(app, guard, key=key, priority=priority)
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError("timeout", timeout, "must be a positive number of seconds")
-        if max_streams < 0:
-            raise ConfigurationError("max_streams", max_streams, "must be at least 0")
+        try:
+            check_options(guard, timeout, max_streams=max_streams, details=details, key=key, priority=priority)
+            check_callable("app", app, "must be an ASGI application")
+            guard = Guard() if guard is None else guard
+            paths, proxy_clock = paths_of(exempt), _arrival.ProxyClock(trusted_proxies)
+        except ConfigurationError as error:
+            GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), exempt=())
+            return
         self.app = app
-        self.guard = Guard() if guard is None else guard
-        if isinstance(exempt, str):
-            raise ConfigurationError("exempt", exempt, "must be a sequence of paths, not one string")
-        self._exempt = frozenset(exempt)
-        self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
+        self.guard = guard
+        self._exempt = paths
+        self._proxy_clock = proxy_clock
         self._key = key
         self._priority = priority
         self._uniform = key is None and priority is None
@@ -111,8 +118,11 @@ class GuardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         kind = scope["type"]
-        if kind not in ("http", "websocket") or not self.guard.enabled or scope.get("path") in self._exempt:
+        if kind not in ("http", "websocket") or scope.get("path") in self._exempt:
             await self.app(scope, receive, send)
+            return
+        if not self.guard.enabled:
+            await self._serve_unguarded(scope, receive, send)
             return
         key, priority = ("", Priority.NORMAL) if self._uniform else self._kind_of(scope)
         refusal = self.guard.refused_again(key, priority) if self.guard.standing else None
@@ -210,6 +220,17 @@ class GuardMiddleware:
             if outer_deadline is not None:
                 current_deadline.reset(outer_deadline)
 
+    async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve with the guard off: the application's deadline is its own, and stays."""
+        if self._timeout is None:
+            await self.app(scope, receive, send)
+            return
+        outer = current_deadline.set(self._call(scope, receive, "", Priority.NORMAL).deadline)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            current_deadline.reset(outer)
+
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers, body = self._refusals.render(error, json=wants_json(scope.get("headers") or ()))
@@ -230,13 +251,3 @@ class GuardMiddleware:
     def _start_afresh(self) -> None:
         # A new count, since the parent's streams may yet be closed in a forked child.
         self._streams = OpenStreams(self._max_streams)
-
-
-def _check(app: object, guard: object, **functions: object) -> None:
-    if not callable(app):
-        raise ConfigurationError("app", app, "must be an ASGI application")
-    if guard is not None and not isinstance(guard, Guard):
-        raise ConfigurationError("guard", guard, "must be a Guard or None")
-    for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise ConfigurationError(name, function, "must be callable, or None")

@@ -6,11 +6,23 @@ import time
 from collections.abc import Callable
 from math import isfinite
 
+from perfguard._checks import check_callable
+
 Clock = Callable[[], float]
 """Returns an instant in seconds that never goes back."""
 
 monotonic: Clock = time.monotonic
 """The clock of production; on Linux the one that event loops use, too."""
+
+
+def checked(clock: Clock) -> Clock:
+    """Return a clock that can be read.
+
+    Raises:
+        ConfigurationError: It is not callable.
+    """
+    check_callable("clock", clock, "must be a function that returns seconds, monotonic")
+    return clock
 
 
 class UnfailingClock:
@@ -45,3 +57,9 @@ class UnfailingClock:
             return self._last
         self._last = now
         return now
+
+    def waited(self, seconds: float) -> None:
+        """Tell the clock behind it of a thread's wait in vain, in seconds of real time, if it wants to know."""
+        tell = getattr(self._clock, "waited", None)
+        if tell is not None:
+            tell(seconds)

@@ -34,7 +34,8 @@ class Rejected(PerfguardError):
 
     Args:
         reason: Why.
-        retry_after: Seconds until a new attempt has a chance, before jitter.
+        retry_after: Seconds until a new attempt has a chance, before jitter; what is
+            shown or sent to clients is at least 1.
     """
 
     reason: Reason
@@ -46,7 +47,8 @@ class Rejected(PerfguardError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"rejected: {self.reason} (retry after {self.retry_after:.0f} s)"
+        # As in `Retry-After`: to come back at once is no advice after a refusal.
+        return f"rejected: {self.reason} (retry after {max(1.0, self.retry_after):.0f} s)"
 
 
 class LimitExceeded(Rejected):

@@ -8,14 +8,14 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from perfguard._environment import switch
+from perfguard._environment import chosen
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._lock import DecisionLock
-from perfguard._notifier import Notifier
+from perfguard._notifier import Notifier, SheddingLog
 from perfguard._waiters import lanes, threads
 from perfguard.admission import Admission
-from perfguard.clock import Clock, UnfailingClock, monotonic
+from perfguard.clock import Clock, UnfailingClock, checked, monotonic
 from perfguard.errors import Rejected
 from perfguard.events import Event, Listener
 from perfguard.limits.limiter import Limiter
@@ -50,7 +50,7 @@ class Guard:
             from the environment; on by default.
 
     Raises:
-        ConfigurationError: A policy, a listener or a variable is not what it should be.
+        ConfigurationError: An argument or a variable is not what it should be.
     """
 
     name: str
@@ -79,13 +79,13 @@ class Guard:
         enabled: bool | None = None,
     ) -> None:
         self.name = name
-        self.dry_run = switch("PERFGUARD_DRY_RUN", default=False) if dry_run is None else dry_run
-        self.enabled = switch("PERFGUARD_ENABLED", default=True) if enabled is None else enabled
+        self.dry_run = chosen("dry_run", dry_run, "PERFGUARD_DRY_RUN", default=False)
+        self.enabled = chosen("enabled", enabled, "PERFGUARD_ENABLED", default=True)
         self._pipeline = Pipeline(*(policies or (Limiter(),)))
         self._line = self._pipeline.queueing
         self._fault = Faults(f"guard {name!r}").report
         self._notifier = Notifier(name, listeners, self._fault)
-        self._clock = clock if clock is monotonic else UnfailingClock(clock, self._fault)
+        self._clock = clock if clock is monotonic else UnfailingClock(checked(clock), self._fault)
         self._since = -inf
         self._forget_calls()
         in_each_child(self._start_afresh)
@@ -126,7 +126,7 @@ class Guard:
         if not isinstance(opening, Place):
             return opening
         try:
-            while not threads.wait(opening):
+            while not threads.wait(opening, self._clock):
                 self._expire()
         except BaseException:
             self._abandon(admission, opening)
@@ -383,6 +383,7 @@ class Guard:
 
     def _forget_calls(self) -> None:
         self._lock = DecisionLock()
+        self._pipeline.report_to(SheddingLog(self.name, self._lock.later, dry_run=self.dry_run))
         self._lanes = None
         self.standing = StandingRefusals()
         self._admitted = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.outcome import Call, Outcome
-from perfguard.policy import HoldingPolicy, Policy, QueueingPolicy
+from perfguard.policy import HoldingPolicy, Observer, Policy, QueueingPolicy
 from perfguard.queueing.place import Lane, Place
 
 
@@ -48,8 +48,9 @@ class Pipeline:
 
     def __init__(self, *policies: Policy) -> None:
         for policy in policies:
-            if not isinstance(policy, Policy):
-                raise ConfigurationError("policies", policy, "must each have admit() and settle()")
+            if isinstance(policy, type) or not isinstance(policy, Policy):
+                remedy = "must each have admit() and settle(), as Limiter(FixedLimit(10)) has"
+                raise ConfigurationError("policies", policy, remedy)
         queueing = [policy for policy in policies if isinstance(policy, QueueingPolicy)]
         if len(queueing) > 1:
             raise ConfigurationError("policies", policies, "may hold one limiter, not more")
@@ -135,6 +136,11 @@ class Pipeline:
                     fault = fault or error
         if fault is not None:
             raise fault
+
+    def report_to(self, observer: Observer) -> None:
+        """Let the policy that queues tell an observer when it begins or ceases to shed."""
+        if self.queueing is not None:
+            self.queueing.report_to(observer)
 
     def start_afresh(self, now: float) -> None:
         """Let the policies forget the calls in flight and queued, in a forked child."""

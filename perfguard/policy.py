@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from perfguard.errors import Rejected
 from perfguard.events import LimitChanged, StateChanged
-from perfguard.outcome import Call, Outcome
+from perfguard.outcome import Backpressure, Call, Outcome
 from perfguard.queueing.place import Lane, Place
 
 Notice = LimitChanged | StateChanged
 """What a policy has to tell, apart from its decisions."""
+
+Observer = Callable[[str, Backpressure, float], None]
+"""Takes a limiter's key, its state and the instant, in seconds; called under the guard's lock."""
 
 
 @runtime_checkable
@@ -71,6 +74,9 @@ class QueueingPolicy(Policy, Protocol):
 
     def verdict(self, call: Call, now: float) -> Rejected | None:
         """Return the refusal that enforcing would raise now, `None` if none (for a dry run)."""
+
+    def report_to(self, observer: Observer) -> None:
+        """Tell an observer when a limiter begins or ceases to shed, and now and then while it sheds."""
 
     def notices(self, guard: str, now: float) -> list[Notice]:
         """Return, once, what changed, under the guard's name."""

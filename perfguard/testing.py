@@ -6,16 +6,22 @@ import threading
 from math import isfinite
 from typing import TypeVar
 
+from perfguard._checks import is_number
 from perfguard.errors import ConfigurationError
 from perfguard.events import Event
 
 _E = TypeVar("_E", bound=Event)
 
+_PATIENCE = 5.0
+"""Seconds of real time for which threads may wait in vain while the clock stands still."""
+
 
 class ManualClock:
     """A clock that goes on only when it is told to: `Guard(clock=ManualClock())`.
 
-    Safe from any thread.
+    Safe from any thread. A thread that waits in a full guard is woken within 25 ms (of
+    real time) after another thread advanced the clock or gave a permit back. If for 5 s
+    of real time nobody does, its `with guard.admit():` raises `RuntimeError`.
 
     Args:
         start: The first instant, in seconds.
@@ -24,16 +30,18 @@ class ManualClock:
         ConfigurationError: `start` is not a finite number.
     """
 
-    __slots__ = ("_lock", "_now")
+    __slots__ = ("_lock", "_now", "_waited")
 
     _lock: threading.Lock
     _now: float
+    _waited: float
 
     def __init__(self, start: float = 0.0) -> None:
-        if not isfinite(start):
+        if not is_number(start):
             raise ConfigurationError("start", start, "must be a finite number of seconds")
         self._lock = threading.Lock()
         self._now = float(start)
+        self._waited = 0.0
 
     def __call__(self) -> float:
         """Return the instant, in seconds."""
@@ -52,7 +60,24 @@ class ManualClock:
             raise ValueError(f"a clock goes on by a finite number of seconds, not by {seconds!r}")
         with self._lock:
             self._now += seconds
+            self._waited = 0.0
             return self._now
+
+    def waited(self, seconds: float) -> None:
+        """Hear from a guard that a thread has waited in vain for so many seconds of real time.
+
+        Raises:
+            RuntimeError: The clock has stood still for 5 s of such waits: it would be for ever.
+        """
+        with self._lock:
+            self._waited += seconds
+            if self._waited < _PATIENCE:
+                return
+        raise RuntimeError(
+            f"a call waits for a permit, and the ManualClock has stood still for {_PATIENCE:g} s of real time: "
+            "advance it or end a call from another thread, or let the guard refuse at once, "
+            "as with AdmissionQueue(min_length=1, max_length=1)"
+        )
 
 
 class RecordingListener:

@@ -9,13 +9,16 @@ from typing import Any
 
 from perfguard import _arrival
 from perfguard._body import OpenStreams, Response
+from perfguard._checks import check_callable
 from perfguard._environ import age_of, has_left, scope_of
+from perfguard._environment import check_environment
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals
+from perfguard._options import EXEMPT, check_options, paths_of
 from perfguard.admission import Admission, outcome_of
-from perfguard.context import Serving
-from perfguard.errors import ConfigurationError, Rejected
+from perfguard.context import Serving, current_deadline
+from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
 
@@ -23,8 +26,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-EXEMPT = ("/healthz", "/livez", "/readyz", "/metrics")
-"""Paths that are never queued or refused: what watches a service must reach it."""
+# An operator's mistake shows when the server loads the application, not once it serves.
+check_environment()
 
 _STATUS_LINE = f"{STATUS} Service Unavailable"
 
@@ -83,16 +86,11 @@ class GuardMiddleware:
         max_streams: int = 1000,
         details: bool = False,
     ) -> None:
-        _check(app, guard, key=key, priority=priority)
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError("timeout", timeout, "must be a positive number of seconds")
-        if max_streams < 0:
-            raise ConfigurationError("max_streams", max_streams, "must be at least 0")
-        if isinstance(exempt, str):
-            raise ConfigurationError("exempt", exempt, "must be a sequence of paths, not one string")
+        check_options(guard, timeout, max_streams=max_streams, details=details, key=key, priority=priority)
+        check_callable("app", app, "must be a WSGI application")
         self.app = app
         self.guard = Guard() if guard is None else guard
-        self._exempt = frozenset(exempt)
+        self._exempt = paths_of(exempt)
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
         self._key = key
         self._priority = priority
@@ -109,8 +107,10 @@ class GuardMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         guard = self.guard
-        if not guard.enabled or environ.get("PATH_INFO") in self._exempt:
+        if environ.get("PATH_INFO") in self._exempt:
             return self.app(environ, start_response)
+        if not guard.enabled:
+            return self._serve_unguarded(environ, start_response)
         key, priority = self._kind_of(environ)
         refusal = guard.refused_again(key, priority) if guard.standing else None
         if refusal is None:
@@ -165,6 +165,16 @@ class GuardMiddleware:
             raise
         return response.followed(body, environ)
 
+    def _serve_unguarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve with the guard off: the application's deadline is its own, and stays."""
+        if self._timeout is None:
+            return self.app(environ, start_response)
+        outer = current_deadline.set(self._call(environ, "", Priority.NORMAL).deadline)
+        try:
+            return self.app(environ, start_response)
+        finally:
+            current_deadline.reset(outer)
+
     def _refuse(self, error: Rejected, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             headers, body = self._refusals.render(error, json="json" in environ.get("HTTP_ACCEPT", ""))
@@ -178,13 +188,3 @@ class GuardMiddleware:
     def _start_afresh(self) -> None:
         # Anew, since the parent's streams may yet be closed in a forked child.
         self._streams = OpenStreams(self._max_streams)
-
-
-def _check(app: object, guard: object, **functions: object) -> None:
-    if not callable(app):
-        raise ConfigurationError("app", app, "must be a WSGI application")
-    if guard is not None and not isinstance(guard, Guard):
-        raise ConfigurationError("guard", guard, "must be a Guard or None")
-    for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise ConfigurationError(name, function, "must be callable, or None")

@@ -13,6 +13,7 @@ from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
 from perfguard.limits.keyed import KeyedLimiter
 from perfguard.outcome import Priority
+from perfguard.startup import put_off
 from perfguard_starlette.routes import UNMATCHED, RouteTable, Scope, Target
 
 _logger = logging.getLogger("perfguard")
@@ -54,6 +55,7 @@ class GuardMiddleware:
     _routed: Any
     _table: tuple[Sequence[BaseRoute], int, RouteTable] | None
     _logged: bool
+    _timed: bool
 
     def __init__(
         self,
@@ -63,16 +65,18 @@ class GuardMiddleware:
         max_keys: int | None = None,
         **options: Unpack[Options],
     ) -> None:
-        if guard is None:
-            guard = Guard(KeyedLimiter(max_keys=100 if max_keys is None else max_keys))
-        elif max_keys is not None:
-            raise ConfigurationError("max_keys", max_keys, "belongs to the KeyedLimiter of the guard that is given")
+        try:
+            guard = _made(guard, max_keys)
+        except ConfigurationError as error:
+            app, guard = put_off(app, error), Guard(enabled=False, dry_run=False)
         self._guarded = asgi.GuardMiddleware(app, guard, key=_key, priority=_priority, **options)
         self.app = app
         self.guard = guard
         self._routed = _routed(app)
         self._table = None
         self._logged = False
+        # With the guard off, an exempt endpoint has no deadline either.
+        self._timed = options.get("timeout") is not None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.guard!r}>"
@@ -80,7 +84,7 @@ class GuardMiddleware:
     async def __call__(self, scope: Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serve one ASGI connection scope."""
         kind = scope["type"]
-        if self.guard.enabled and kind in ("http", "websocket"):
+        if (self.guard.enabled or self._timed) and kind in ("http", "websocket"):
             target = self._find(scope)
             if target.exempt:
                 await self.app(scope, receive, send)
@@ -118,6 +122,14 @@ class GuardMiddleware:
         if routes is None:
             raise ConfigurationError("app", self.app, "must be a Starlette application, or middleware of one")
         return routes
+
+
+def _made(guard: Guard | None, max_keys: int | None) -> Guard:
+    if guard is None:
+        return Guard(KeyedLimiter(max_keys=100 if max_keys is None else max_keys))
+    if max_keys is not None:
+        raise ConfigurationError("max_keys", max_keys, "belongs to the KeyedLimiter of the guard that is given")
+    return guard
 
 
 def _routed(app: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfguard.errors import ConfigurationError
+from perfguard.limits._checks import check_whole
 from perfguard.limits.limit import LimitChange, Sample
 
 
@@ -13,7 +13,7 @@ class FixedLimit:
         value: The concurrency limit.
 
     Raises:
-        ConfigurationError: `value` is less than 1.
+        ConfigurationError: `value` is no whole number, or less than 1.
     """
 
     __slots__ = ("value",)
@@ -21,8 +21,7 @@ class FixedLimit:
     value: int
 
     def __init__(self, value: int) -> None:
-        if value < 1:
-            raise ConfigurationError("value", value, "must be at least 1")
+        check_whole("value", value, least=1)
         self.value = value
 
     def __repr__(self) -> str:

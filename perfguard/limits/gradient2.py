@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from perfguard.errors import ConfigurationError
-from perfguard.limits._checks import check_positive, check_range, check_share
+from perfguard.limits._checks import check_at_least, check_positive, check_range, check_share, check_whole
 from perfguard.limits.limit import LimitChange, LimitReason, Sample
 from perfguard.limits.vegas import collected
 from perfguard.stats.window import Window
@@ -76,12 +75,9 @@ class Gradient2Limit:
         check_range(initial, lowest, highest)
         check_share("smoothing", smoothing)
         check_positive("long_window", long_window)
-        if tolerance < 1.0:
-            raise ConfigurationError("tolerance", tolerance, "must be at least 1")
-        if queue_size < 0:
-            raise ConfigurationError("queue_size", queue_size, "must be at least 0")
-        if window:
-            check_positive("window", window)
+        check_at_least("tolerance", tolerance, 1.0)
+        check_whole("queue_size", queue_size, least=0)
+        check_at_least("window", window, 0.0)
         self._estimate = float(initial)
         self._lowest = lowest
         self._highest = highest

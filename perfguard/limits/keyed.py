@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
+from perfguard._checks import check_callable, check_whole
 from perfguard.errors import ConfigurationError, Rejected
 from perfguard.limits.limiter import Limiter, LimiterSnapshot, Ticket
 from perfguard.outcome import Call, Outcome
-from perfguard.policy import Notice
+from perfguard.policy import Notice, Observer
 from perfguard.queueing.place import Lane, Place
 
 OTHER = "_OTHER"
@@ -29,27 +30,28 @@ class KeyedLimiter:
         max_keys: The number of keys that have a limiter of their own.
 
     Raises:
-        ConfigurationError: `max_keys` is less than 1, or `make` raises it.
+        ConfigurationError: `max_keys` is no whole number of at least 1, `make` is no
+            function from a key to a limiter, or raises it.
     """
 
-    __slots__ = ("_limiters", "_make", "_released", "_touched", "_waiting", "max_keys")
+    __slots__ = ("_limiters", "_make", "_observer", "_released", "_touched", "_waiting", "max_keys")
 
     max_keys: int
     _make: Callable[[str], Limiter]
     _limiters: OrderedDict[str, Limiter]
     _waiting: OrderedDict[str, Limiter]
+    _observer: Observer | None
     _released: list[Place]
     _touched: dict[str, Limiter]
 
     def __init__(self, make: Callable[[str], Limiter] | None = None, *, max_keys: int = 100) -> None:
-        if max_keys < 1:
-            raise ConfigurationError("max_keys", max_keys, "must be at least 1")
+        check_whole("max_keys", max_keys, least=1)
         self.max_keys = max_keys
         self._make = _default if make is None else make
-        # An argument that is wrong in there shows here, not at a request.
-        self._make("")
+        _try_out(self._make)
         self._limiters = OrderedDict()
         self._waiting = OrderedDict()
+        self._observer = None
         self._released = []
         self._touched = {}
 
@@ -145,6 +147,12 @@ class KeyedLimiter:
             places += limiter.released()
         return places
 
+    def report_to(self, observer: Observer) -> None:
+        """Tell the observer when a key begins or ceases to shed."""
+        self._observer = observer
+        for limiter in self._limiters.values():
+            limiter.report_to(observer)
+
     def notices(self, guard: str, now: float) -> list[Notice]:
         """Return, once, what changed, under the guard's name."""
         touched, self._touched = self._touched, {}
@@ -168,6 +176,8 @@ class KeyedLimiter:
             return self._of(OTHER)
         limiter = self._limiters[key] = self._make(key)
         limiter.key = key
+        if self._observer is not None:
+            limiter.report_to(self._observer)
         return limiter
 
     def _dropped_one(self) -> bool:
@@ -186,3 +196,15 @@ class KeyedLimiter:
 
 def _default(key: str) -> Limiter:
     return Limiter(key=key)
+
+
+def _try_out(make: Callable[[str], object]) -> None:
+    """Call `make` once, so that what is wrong in there shows here and not at a request."""
+    remedy = "must be a function from a key to a Limiter"
+    check_callable("make", make, remedy)
+    try:
+        made = make("")
+    except TypeError as error:
+        raise ConfigurationError("make", make, remedy) from error
+    if not isinstance(made, Limiter):
+        raise ConfigurationError("make", make, f"{remedy}, not to {made!r}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from functools import partial
 from typing import NamedTuple
 
-from perfguard.errors import LimitExceeded, Rejected
+from perfguard._checks import check_text
+from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
 from perfguard.events import LimitChanged, StateChanged
 from perfguard.limits.limit import Limit, LimitChange, Sample
 from perfguard.limits.littles_law import LittlesLawLimit
 from perfguard.outcome import Backpressure, Call, Outcome, Reason
-from perfguard.policy import Notice
+from perfguard.policy import Notice, Observer
 from perfguard.queueing.place import Lane, Place
 from perfguard.queueing.queue import AdmissionQueue
 from perfguard.stats.profile import ThroughputProfile
@@ -28,7 +30,8 @@ class LimiterSnapshot(NamedTuple):
         state: The backpressure state of the admission queue.
         departure_rate: Calls per second that leave a standing queue; `None` if never seen.
         predicted_wait: Seconds that a newcomer would wait, by Little's law.
-        advised_limit: After a dry run, the fixed limit that would have done best.
+        advised_limit: After a dry run, the fixed limit that would have done best;
+            `None` where what was seen cannot tell.
     """
 
     key: str
@@ -75,6 +78,9 @@ class Limiter:
         limit: The algorithm that sets the number; `LittlesLawLimit()` if `None`.
         queue: Where calls wait; `AdmissionQueue()` if `None`.
         key: The kind of call that it limits, for events and snapshots.
+
+    Raises:
+        ConfigurationError: An argument is not what it should be.
     """
 
     __slots__ = ("_changes", "_state", "in_flight", "key", "limit", "profile", "queue")
@@ -88,6 +94,7 @@ class Limiter:
     _state: Backpressure
 
     def __init__(self, limit: Limit | None = None, queue: AdmissionQueue | None = None, *, key: str = "") -> None:
+        _check(limit, queue, key)
         self.limit = LittlesLawLimit() if limit is None else limit
         self.queue = AdmissionQueue() if queue is None else queue
         self.key = key
@@ -166,7 +173,7 @@ class Limiter:
     def settle(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         """Take the ticket back and let the limit learn."""
         if self.profile is not None:
-            self._profiled(now)
+            self._profiled(ticket, outcome, now)
         self.in_flight -= 1
         dropped = outcome is Outcome.DROPPED
         if not dropped and outcome is not Outcome.SUCCESS:
@@ -196,6 +203,7 @@ class Limiter:
             self.profile = ThroughputProfile(now)
         length = self.in_flight - self.limit.value
         if length < 0:
+            self.queue.rest(now)
             return None
         self.queue.watch(now if call.arrival is None else call.arrival, now, length)
         reason = self.queue.verdict(call, now, length)
@@ -209,6 +217,10 @@ class Limiter:
             return []
         places, self.queue.released = self.queue.released, []
         return places
+
+    def report_to(self, observer: Observer) -> None:
+        """Tell the observer when shedding begins or ends, under the key that the limiter has now."""
+        self.queue.observer = partial(observer, self.key)
 
     def notices(self, guard: str, now: float) -> list[Notice]:
         """Return, once, what changed, under the guard's name."""
@@ -224,6 +236,7 @@ class Limiter:
 
     def snapshots(self, now: float) -> list[LimiterSnapshot]:
         """Return the live state, as one record in a list."""
+        self.queue.rest(now)
         return [
             LimiterSnapshot(
                 key=self.key,
@@ -237,7 +250,20 @@ class Limiter:
             )
         ]
 
-    def _profiled(self, now: float) -> None:
-        if self.profile is not None:
-            self.profile.completed(self.in_flight, now)
+    def _profiled(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        profile = self.profile
+        if profile is not None and outcome is Outcome.SUCCESS:
+            time = now - ticket.started_at
+            profile.completed(self.in_flight, now, beside=ticket.in_flight, service_time=time)
+        elif profile is not None:
+            profile.spent(self.in_flight, now)
         self.queue.depart(now, backlog=self.in_flight > self.limit.value)
+
+
+def _check(limit: object, queue: object, key: object) -> None:
+    made = not isinstance(limit, type) and hasattr(limit, "value") and callable(getattr(limit, "observe", None))
+    if limit is not None and not made:
+        raise ConfigurationError("limit", limit, "must be a limit, such as FixedLimit(10), or None")
+    if queue is not None and not isinstance(queue, AdmissionQueue):
+        raise ConfigurationError("queue", queue, "must be an AdmissionQueue or None")
+    check_text("key", key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, log10
 
-from perfguard.limits._checks import check_positive, check_range, check_share
+from perfguard.limits._checks import check_at_least, check_range, check_share
 from perfguard.limits.limit import LimitChange, LimitReason, Sample
 from perfguard.stats.window import Window
 
@@ -41,8 +41,7 @@ class VegasLimit:
     def __init__(self, *, initial: int = 20, highest: int = 1000, smoothing: float = 1.0, window: float = 1.0) -> None:
         check_range(initial, 1, highest)
         check_share("smoothing", smoothing)
-        if window:
-            check_positive("window", window)
+        check_at_least("window", window, 0.0)
         self._estimate = float(initial)
         self._highest = highest
         self._smoothing = smoothing

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from perfguard._checks import check_positive, check_whole
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
 from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing.discipline import PriorityLine
@@ -39,6 +40,8 @@ class AdmissionQueue:
         state: The backpressure state.
         line: The places that wait.
         released: Places that were refused while they waited, until the limiter takes them.
+        observer: Told the state and the instant, in seconds, when SHEDDING begins or ends,
+            and about once a second while calls are refused.
 
     Raises:
         ConfigurationError: An argument is out of range.
@@ -56,6 +59,7 @@ class AdmissionQueue:
         "max_length",
         "max_wait",
         "min_length",
+        "observer",
         "released",
         "state",
         "target",
@@ -68,6 +72,7 @@ class AdmissionQueue:
     max_length: int
     state: Backpressure
     released: list[Place]
+    observer: Callable[[Backpressure, float], None] | None
     line: PriorityLine
     _rate: DepartureRate
     _above_since: float | None
@@ -99,6 +104,7 @@ class AdmissionQueue:
         self.max_length = max_length
         self.state = Backpressure.NORMAL
         self.released = []
+        self.observer = None
         self.line = PriorityLine()
         self._rate = DepartureRate()
         self._above_since = None
@@ -164,10 +170,8 @@ class AdmissionQueue:
         if length and rate:
             wait += length / rate
         if wait >= target:
-            if self._above_since is None:
-                self._above_since = now
-            standing = now - self._above_since >= self.interval
-            self.state = Backpressure.SHEDDING if standing else self._raised()
+            if self.state is not Backpressure.SHEDDING:
+                self._raise(now)
             self._below_since = None
         elif self.state is not Backpressure.SHEDDING:
             self._above_since = None
@@ -176,6 +180,11 @@ class AdmissionQueue:
             self._recover(now)
         else:
             self._below_since = None
+
+    def rest(self, now: float) -> None:
+        """Follow the state while nobody waits: calls start at once, or none come."""
+        if self.state is Backpressure.SHEDDING and not self.line.length:
+            self._recover(now)
 
     def head(self, now: float) -> Place | None:
         """Return the place that goes next; if it waited too long it is refused instead."""
@@ -247,6 +256,8 @@ class AdmissionQueue:
             self._refused_before = self._refused if fresh else 0
             self._refused = 0
             self._refused_since = now
+            # Whoever passed over the beginning of a shedding that lasts hears of it here.
+            self._tell(now)
         self._refused += count
         recent = max(self._refused, self._refused_before)
         return self.predicted_wait(now, self.line.length + recent)
@@ -261,11 +272,20 @@ class AdmissionQueue:
         elif now - self._below_since >= self.interval:
             self._above_since = self._below_since = None
             self.state = Backpressure.NORMAL
+            self._tell(now)
 
-    def _raised(self) -> Backpressure:
-        if self.state is Backpressure.SHEDDING:
-            return Backpressure.SHEDDING
-        return Backpressure.PUSHBACK
+    def _raise(self, now: float) -> None:
+        if self._above_since is None:
+            self._above_since = now
+        if now - self._above_since < self.interval:
+            self.state = Backpressure.PUSHBACK
+            return
+        self.state = Backpressure.SHEDDING
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        if self.observer is not None:
+            self.observer(self.state, now)
 
     def _target(self, rate: float | None) -> float:
         needed = self.min_length / rate if rate else 0.0
@@ -315,12 +335,11 @@ def _overdue(place: Place, now: float, patience: float) -> bool:
 
 def _check(*, target: float, interval: float, max_wait: float, min_length: int, max_length: int) -> None:
     for name, value in (("target", target), ("interval", interval), ("max_wait", max_wait)):
-        if not 0.0 < value < float("inf"):
-            raise ConfigurationError(name, value, "must be a positive number of seconds")
+        check_positive(name, value, "seconds")
     if max_wait < target:
         raise ConfigurationError("max_wait", max_wait, f"must be at least target ({target})")
-    if min_length < 1:
-        raise ConfigurationError("min_length", min_length, "must be at least 1")
+    check_whole("min_length", min_length, least=1)
+    check_whole("max_length", max_length, least=1)
     if max_length < min_length:
         remedy = f"must be at least min_length ({min_length})"
         raise ConfigurationError("max_length", max_length, remedy)

@@ -48,6 +48,14 @@ def test_a_refusal_is_problem_json_where_the_client_accepts_json(details: bool) 
     assert ("detail" in problem) is details
 
 
+@pytest.mark.parametrize("accept", [b"*/*", b"application/*", b"text/html"])
+def test_a_refusal_is_text_where_the_client_does_not_name_json(accept: bytes) -> None:
+    """Who takes anything most likely shows it to a person."""
+    scope = http(headers=[(b"accept", accept)])
+    start, _ = asyncio.run(refused(GuardMiddleware(answering(), full_guard()), scope))
+    assert header(start, b"content-type") == b"text/plain"
+
+
 def test_a_refusal_names_its_reason_only_when_asked_to() -> None:
     middleware = GuardMiddleware(answering(), full_guard(), details=True)
     _, body = asyncio.run(refused(middleware, http(headers=[(b"accept", b"text/html")])))
@@ -170,6 +178,22 @@ def test_a_timeout_sets_the_deadline_of_the_application() -> None:
     assert 0.0 < seen[0] <= 5.0
     assert current_deadline.get() is None
     assert remaining() is None
+
+
+def test_a_guard_that_is_off_leaves_the_deadline_to_the_application() -> None:
+    """The switch is the operator's; the deadline is the application's, but not one to refuse by."""
+    seen: list[float | None] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        seen.append(remaining())
+        await answering()(scope, receive, send)
+
+    for timeout in (5.0, None):
+        assert asyncio.run(request(GuardMiddleware(app, Guard(enabled=False), timeout=timeout), http())) == OK
+    assert seen[0] is not None
+    assert 0.0 < seen[0] <= 5.0
+    assert seen[1] is None
+    assert current_deadline.get() is None
 
 
 def test_the_key_and_the_priority_come_from_the_scope() -> None:

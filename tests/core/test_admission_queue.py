@@ -8,7 +8,6 @@ from perfguard.errors import ConfigurationError, LimitExceeded
 from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing import AdmissionQueue, Place
 from perfguard.queueing.rate import DepartureRate
-from perfguard.stats.profile import ThroughputProfile
 
 
 def steady_queue(rate: float = 100.0, **arguments: float) -> AdmissionQueue:
@@ -248,19 +247,3 @@ def test_a_stall_lowers_the_rate_before_the_next_departure() -> None:
     assert running == pytest.approx(100.0, rel=0.01)
     assert stalled is not None
     assert stalled < 25.0
-
-
-def test_the_profile_names_the_least_limit_near_the_best_throughput() -> None:
-    profile = ThroughputProfile(0.0)
-    now = 0.0
-    for level, rate in ((1, 100.0), (2, 200.0), (3, 205.0), (4, 205.0)):
-        for _ in range(40):
-            now += 1.0 / rate
-            profile.completed(level, now)
-    assert profile.best_limit() == 2
-
-
-def test_the_profile_advises_nothing_before_it_has_seen_enough() -> None:
-    profile = ThroughputProfile(0.0)
-    profile.completed(1, 0.1)
-    assert profile.best_limit() is None

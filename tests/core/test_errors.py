@@ -82,6 +82,11 @@ def test_rejection_says_why_and_when_to_come_back(kind: type[Rejected]) -> None:
     assert str(error) == "rejected: queue_full (retry after 4 s)"
 
 
+def test_rejection_never_says_to_come_back_at_once() -> None:
+    """A queue that drains within a second is no reason to hammer at it."""
+    assert str(QueueTimeout(Reason.QUEUE_TIME, 0.2)) == "rejected: queue_time (retry after 1 s)"
+
+
 def test_rejection_survives_pickling() -> None:
     """A refusal may cross the border of a process pool."""
     error = pickle.loads(pickle.dumps(QueueTimeout(Reason.DEADLINE, 2.0)))  # noqa: S301 - our own bytes

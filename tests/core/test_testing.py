@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from perfguard import ConfigurationError, Guard
+from perfguard import ConfigurationError, Guard, Limiter, QueueTimeout, Reason
 from perfguard.events import Admitted, Settled
+from perfguard.limits import FixedLimit
 from perfguard.testing import ManualClock, RecordingListener
 
 
@@ -38,6 +40,46 @@ def test_manual_clock_refuses_a_start_that_is_no_instant(start: float) -> None:
         ManualClock(start)
 
     assert caught.value.name == "start"
+
+
+def test_a_thread_that_waits_for_a_clock_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than to hang; its place is given back."""
+    monkeypatch.setattr("perfguard.testing._PATIENCE", 0.02)
+    guard = Guard(Limiter(FixedLimit(1)), clock=ManualClock())
+
+    with guard.admit(), pytest.raises(RuntimeError, match="the ManualClock has stood still"), guard.admit():
+        pytest.fail("was admitted")
+
+    assert (guard.snapshot().in_flight, guard.snapshot().queued) == (0, 0)
+
+
+def test_a_clock_is_patient_again_once_it_was_advanced() -> None:
+    """Only waits in vain count."""
+    clock = ManualClock()
+    clock.waited(4.9)
+    clock.advance(0.0)
+    clock.waited(4.9)
+
+    with pytest.raises(RuntimeError, match="for 5 s of real time"):
+        clock.waited(0.1)
+
+
+def test_a_clock_that_is_advanced_elsewhere_ends_the_wait_of_a_thread() -> None:
+    """The queue refuses what has waited too long by the clock."""
+    clock = ManualClock()
+    guard = Guard(Limiter(FixedLimit(1)), clock=clock)
+
+    def enter() -> Reason:
+        with pytest.raises(QueueTimeout) as caught, guard.admit():
+            pytest.fail("was admitted")
+        return caught.value.reason
+
+    with guard.admit(), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(enter)
+        while not guard.snapshot().queued:
+            pass
+        clock.advance(0.5)
+        assert waiting.result() is Reason.QUEUE_TIME
 
 
 def test_recording_listener_keeps_events_in_order_and_by_kind() -> None:

@@ -266,3 +266,20 @@ def test_priority_refuses_what_is_none(level: Any) -> None:
 def test_mark_shows_what_it_says() -> None:
     """In a debugger, among other dependencies."""
     assert repr(priority(Priority.LOW)) == "<Mark Marks(priority=<Priority.LOW: 3>, exempt=None)>"
+
+
+def test_the_deadline_stays_when_the_guard_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the operator, in the environment; exempt endpoints have none, as with the guard on."""
+    monkeypatch.setenv("PERFGUARD_ENABLED", "off")
+    app = FastAPI()
+
+    async def endpoint(deadline: Deadline, remaining: Remaining) -> list[float | None]:
+        return [deadline, remaining]
+
+    app.get("/limited")(endpoint)
+    app.get("/exempt", dependencies=[Depends(exempt)])(endpoint)
+    app.add_middleware(GuardMiddleware, timeout=2.0)
+
+    limited, passing = [each.json() for each in asyncio.run(_get(app, "/limited", "/exempt"))]
+    assert 0.0 < limited[1] <= 2.0
+    assert passing == [None, None]
