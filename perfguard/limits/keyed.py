@@ -17,7 +17,14 @@ OTHER = "_OTHER"
 
 
 class KeyedLimiter:
-    """A limiter per key; free permits go to the highest priority, and round the keys among equals.
+    """A limiter per key; who may start goes by priority, and among equals by fair shares of time.
+
+    Keys that wait at the same time get equal shares of the time that calls take, not of
+    their number, so that long calls do not starve short ones on a processor that they
+    share: start-time fair queueing (Goyal, Vin and Cheng, 1996). A call's start tag is
+    `S = max(v, F)`, where `F` is the finish tag of the key's call before and `v` the
+    start tag of the call that started last; `F` is `S` plus the mean service time of the
+    key in seconds. The least start tag goes first.
 
     At most `max_keys` limiters exist, since a key may come from a client. When there is
     no room the least recently used idle one is dropped; if none is idle, the newcomer
@@ -34,7 +41,7 @@ class KeyedLimiter:
             function from a key to a limiter, or raises it.
     """
 
-    __slots__ = ("_limiters", "_make", "_observer", "_released", "_touched", "_waiting", "max_keys")
+    __slots__ = ("_limiters", "_make", "_observer", "_released", "_touched", "_virtual", "_waiting", "max_keys")
 
     max_keys: int
     _make: Callable[[str], Limiter]
@@ -43,6 +50,7 @@ class KeyedLimiter:
     _observer: Observer | None
     _released: list[Place]
     _touched: dict[str, Limiter]
+    _virtual: float
 
     def __init__(self, make: Callable[[str], Limiter] | None = None, *, max_keys: int = 100) -> None:
         check_whole("max_keys", max_keys, least=1)
@@ -54,6 +62,7 @@ class KeyedLimiter:
         self._observer = None
         self._released = []
         self._touched = {}
+        self._virtual = 0.0
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -100,19 +109,24 @@ class KeyedLimiter:
         return self._of(call.key).verdict(call, now)
 
     def head(self, now: float, late: Collection[Lane] = ()) -> Place | None:
-        """Return the place of the highest priority, of equals that of the key whose turn it is."""
+        """Return the place of the highest priority, of equals that of the key with the least start tag."""
         best: Place | None = None
+        least = (0, 0.0)
         for limiter in list(self._waiting.values()):
             place = limiter.head(now, late)
-            if place is not None and (best is None or place.call.priority < best.call.priority):
-                best = place
+            if place is not None:
+                rank = place.call.priority, max(self._virtual, limiter.finish_tag)
+                if best is None or rank < least:
+                    best, least = place, rank
             if not len(limiter):
                 self._no_longer_waiting(limiter)
         return best
 
     def grant(self, place: Place, now: float) -> None:
-        """Start the call of that place; its key goes to the end of the round."""
+        """Start the call of that place; its key is charged for it."""
         limiter = place.limiter
+        self._virtual = max(self._virtual, limiter.finish_tag)
+        limiter.finish_tag = self._virtual + limiter.service_time
         limiter.grant(place, now)
         self._touched[limiter.key] = limiter
         self._waiting.move_to_end(limiter.key)
