@@ -23,8 +23,8 @@ class KeyedLimiter:
     their number, so that long calls do not starve short ones on a processor that they
     share: start-time fair queueing (Goyal, Vin and Cheng, 1996). A call's start tag is
     `S = max(v, F)`, where `F` is the finish tag of the key's call before and `v` the
-    start tag of the call that started last; `F` is `S` plus the mean service time of the
-    key in seconds. The least start tag goes first.
+    start tag of the call that started last; `F` is `S` plus what a call of the key
+    takes without waiting, in seconds. The least start tag goes first.
 
     At most `max_keys` limiters exist, since a key may come from a client. When there is
     no room the least recently used idle one is dropped; if none is idle, the newcomer
@@ -126,7 +126,7 @@ class KeyedLimiter:
         """Start the call of that place; its key is charged for it."""
         limiter = place.limiter
         self._virtual = max(self._virtual, limiter.finish_tag)
-        limiter.finish_tag = self._virtual + limiter.service_time
+        limiter.finish_tag = self._virtual + limiter.cost
         limiter.grant(place, now)
         self._touched[limiter.key] = limiter
         self._waiting.move_to_end(limiter.key)

@@ -80,22 +80,22 @@ class Limiter:
         key: The kind of call that it limits, for events and snapshots.
 
     Attributes:
-        service_time: The mean service time of late, in seconds, fading by a sixteenth a call.
+        cost: What a call takes without waiting, in seconds: the low expectile of service times.
         finish_tag: Of the call that started last, for those who share time among limiters.
 
     Raises:
         ConfigurationError: An argument is not what it should be.
     """
 
-    __slots__ = ("_changes", "_state", "finish_tag", "in_flight", "key", "limit", "profile", "queue", "service_time")
+    __slots__ = ("_changes", "_state", "cost", "finish_tag", "in_flight", "key", "limit", "profile", "queue")
 
     limit: Limit
     queue: AdmissionQueue
     key: str
     in_flight: int
     profile: ThroughputProfile | None
+    cost: float
     finish_tag: float
-    service_time: float
     _changes: deque[LimitChange]
     _state: Backpressure
 
@@ -106,7 +106,7 @@ class Limiter:
         self.key = key
         self.in_flight = 0
         self.profile = None
-        self.finish_tag = self.service_time = 0.0
+        self.cost = self.finish_tag = 0.0
         # Without listeners nobody takes the changes.
         self._changes = deque(maxlen=16)
         self._state = Backpressure.NORMAL
@@ -186,7 +186,8 @@ class Limiter:
         if not dropped and outcome is not Outcome.SUCCESS:
             return
         elapsed = now - ticket.started_at
-        self.service_time += (elapsed - self.service_time) / 16.0
+        # Down at once and up slowly, since what makes calls longer than usual is mostly waiting.
+        self.cost += (elapsed - self.cost) / (8.0 if elapsed < self.cost else 64.0)
         change = self.limit.observe(Sample(now, elapsed, ticket.in_flight, dropped, ticket.wait))
         if change is not None:
             self._changes.append(change)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from perfguard import AdmissionQueue, Call, KeyedLimiter, Limiter, LimitExceeded, Outcome
 from perfguard.events import StateChanged
+from perfguard.limits.fixed import FixedLimit
 from perfguard.limits.keyed import OTHER
 from perfguard.limits.limit import Sample
 from perfguard.limits.limiter import Ticket
@@ -70,6 +71,53 @@ def test_free_permits_go_round_the_waiting_keys() -> None:
 
     assert order == ["a", "b", "a"]
     assert len(keyed) == 0
+
+
+def _served(keyed: KeyedLimiter, key: str, seconds: float, now: float) -> float:
+    """A call of that key, alone; return when it ended."""
+    keyed.settle(_ticket(keyed, key, now), Outcome.SUCCESS, now + seconds)
+    return now + seconds
+
+
+def _grants(keyed: KeyedLimiter, count: int, now: float) -> list[str]:
+    """The keys of the next calls that start, while nothing of them ends."""
+    keys = []
+    for _ in range(count):
+        place = keyed.head(now)
+        assert place is not None
+        keyed.grant(place, now)
+        keys.append(place.call.key)
+    return keys
+
+
+def test_keys_that_wait_share_the_time_and_not_the_number_of_starts() -> None:
+    """Ten calls of 1 ms start for each of 10 ms."""
+    keyed = KeyedLimiter(lambda key: Limiter(FixedLimit(100), AdmissionQueue(max_wait=10.0), key=key))
+    now = 0.0
+    for _ in range(100):
+        now = _served(keyed, "short", 0.001, _served(keyed, "long", 0.01, now))
+    for _ in range(60):
+        keyed.enqueue(Call(key="short"), now)
+        keyed.enqueue(Call(key="long"), now)
+
+    keys = _grants(keyed, 55, now)
+
+    assert 4 <= keys.count("long") <= 6
+
+
+def test_key_that_was_idle_saves_no_share_up() -> None:
+    """Who comes after a long rest does not go before all others for as long."""
+    keyed = KeyedLimiter(lambda key: Limiter(FixedLimit(100), AdmissionQueue(max_wait=10.0), key=key))
+    now = 0.0
+    for _ in range(50):
+        now = _served(keyed, "b", 0.01, _served(keyed, "a", 0.01, now))
+    for _ in range(60):
+        keyed.enqueue(Call(key="a"), now)
+    _grants(keyed, 30, now)
+    for _ in range(30):
+        keyed.enqueue(Call(key="b"), now)
+
+    assert 9 <= _grants(keyed, 20, now).count("b") <= 11
 
 
 def test_least_recently_used_idle_key_makes_room() -> None:
