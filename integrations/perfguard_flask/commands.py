@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import urlopen
 
 import click
@@ -68,9 +69,8 @@ def _description(said: dict[str, Any]) -> str:
 
 
 def _whole(url: str, path: str | None) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
+    """Return the address of the snapshot: the configured path, where the address has none."""
+    parts = _split(url)
     if parts.path.strip("/"):
         return url
     if path is None:
@@ -78,12 +78,24 @@ def _whole(url: str, path: str | None) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    raise click.BadParameter("must be an address such as http://127.0.0.1:8000", param_hint="--url")
+
+
 def _fetched(url: str) -> dict[str, Any]:
     try:
         with urlopen(url, timeout=_TIMEOUT) as response:  # noqa: S310 - the scheme was checked.
             said = json.loads(response.read(_MOST_BYTES))
         _state(said)
-    except (URLError, OSError) as error:
+    except (HTTPException, OSError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise click.ClickException(f"{url} cannot be read: {error}") from None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise click.ClickException(f"{url} is no snapshot of perfguard; is it PERFGUARD_SNAPSHOT_PATH?") from None

@@ -117,7 +117,7 @@ def test_websocket_rules_are_for_websockets_alone() -> None:
     """As in Werkzeug, by the headers of the request."""
     app = _app("/feed", "/plain")
     app.url_map.add(Rule("/socket", endpoint="/feed", websocket=True))
-    handshake = {"headers": {"Upgrade": "websocket", "Connection": "keep-alive, Upgrade"}}
+    handshake: dict[str, Any] = {"headers": {"Upgrade": "websocket", "Connection": "keep-alive, Upgrade"}}
 
     assert _key(app, "/socket", **handshake) == "/socket"
     assert _key(app, "/plain", **handshake) == UNMATCHED.key
@@ -178,17 +178,15 @@ def _rule(segments: list[str]) -> str:
     rules=st.lists(
         st.tuples(st.lists(_SEGMENTS, max_size=3).map(_rule), st.sets(_METHODS, min_size=1)), min_size=1, max_size=6
     ),
-    strict=st.booleans(),
-    merge=st.booleans(),
+    slashes=st.tuples(st.booleans(), st.booleans()),
     requests=st.lists(st.tuples(st.lists(_WORDS, max_size=4), _METHODS), min_size=1, max_size=10),
 )
 def test_every_request_has_the_rule_that_flask_finds(
-    rules: list[tuple[str, set[str]]], strict: bool, merge: bool, requests: list[tuple[list[str], str]]
+    rules: list[tuple[str, set[str]]], slashes: tuple[bool, bool], requests: list[tuple[list[str], str]]
 ) -> None:
     """Whatever the rules, their order and their methods; by the dictionary or not."""
     app = Flask(__name__, static_folder=None)
-    app.url_map.strict_slashes = strict
-    app.url_map.merge_slashes = merge
+    app.url_map.strict_slashes, app.url_map.merge_slashes = slashes
     for number, (rule, methods) in enumerate(rules):
         app.add_url_rule(rule, str(number), lambda **_: "ok", methods=methods)
     table = RouteTable(app)
