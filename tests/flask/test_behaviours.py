@@ -294,7 +294,7 @@ def test_validator_passes_inside_and_around(tmp_path: Path, name: str) -> None:
     app.wsgi_app = validator(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
     with app.test_client().open(**REQUESTS[name]) as response:
-        assert response.status_code == int(response.status[:3])
+        assert response.status_code < 500
         response.get_data()
 
 
