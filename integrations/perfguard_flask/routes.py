@@ -88,7 +88,8 @@ class RouteTable:
         host = get_host(environ).lower()
         if self._map.host_matching:
             return self._map.bind(host)
-        server = (self._app.config["SERVER_NAME"] or host).lower().removesuffix(":80").removesuffix(":443")
+        standard_port = ":443" if environ.get("wsgi.url_scheme") == "https" else ":80"
+        server = (self._app.config["SERVER_NAME"] or host).lower().removesuffix(standard_port)
         # Of another server, Werkzeug finds no rule either.
         inside = host == server or host.endswith("." + server)
         return self._map.bind(server, subdomain=host[: -len(server)].rstrip(".") if inside else "<invalid>")

@@ -149,17 +149,30 @@ def test_hosts_have_rules_of_their_own() -> None:
     assert keys == ["shop.test/a", "<user>.test/a", UNMATCHED.key]
 
 
-@pytest.mark.parametrize("server", [None, "shop.test", "shop.test:80", "SHOP.test"])
-@pytest.mark.parametrize("host", ["shop.test", "api.shop.test", "a.api.shop.test", "bookshop.test", "127.0.0.1", ""])
+@pytest.mark.parametrize("server", [None, "shop.test", "shop.test:80", "SHOP.test", "shop.test:443"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "shop.test",
+        "api.shop.test",
+        "a.api.shop.test",
+        "bookshop.test",
+        "127.0.0.1",
+        "",
+        "shop.test:443",
+        "a.shop.test:80",
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Current server name")
-def test_subdomains_are_those_of_flask(server: str | None, host: str) -> None:
+def test_subdomains_are_those_of_flask(server: str | None, scheme: str, host: str) -> None:
     """Also of another server, and where none is known."""
     app = Flask(__name__, subdomain_matching=True, static_folder=None)
     app.config["SERVER_NAME"] = server
     app.add_url_rule("/a", "index", lambda: "ok")
     app.add_url_rule("/a", "api", lambda: "ok", subdomain="api")
     app.add_url_rule("/a", "any", lambda name: "ok", subdomain="<name>.api")
-    environ = _environ("/a") | {"HTTP_HOST": host}
+    environ = _environ("/a") | {"HTTP_HOST": host, "wsgi.url_scheme": scheme}
 
     assert RouteTable(app).find(environ).key == _flasks_key(app, environ)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 FOLDER = Path(__file__).parent
 
@@ -42,9 +43,10 @@ def _idle_snapshot(url: str) -> dict[str, Any]:
     return idle
 
 
-def test_fast_route_beside_a_saturated_one_is_not_shed_by_threads() -> None:
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
+def test_fast_route_beside_a_saturated_one_is_not_shed_by_threads(options: tuple[str, ...]) -> None:
     """While the slow route stands full and refuses, every request to the fast one is served."""
-    with _gunicorn("--worker-class", "gthread", "--threads", "8") as url, ThreadPoolExecutor(6) as pool:
+    with _gunicorn("--worker-class", "gthread", "--threads", "8", *options) as url, ThreadPoolExecutor(6) as pool:
         slow = [pool.submit(_get, f"{url}/slow/{number}") for number in range(6)]
         first = next(as_completed(slow)).result()
         fast = [_get(f"{url}/fast") for _ in range(50)]
