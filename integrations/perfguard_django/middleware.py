@@ -11,6 +11,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
+from perfguard._arrival import ProxyClock
 from perfguard._body import OpenStreams
 from perfguard._environ import age_of, has_left, scope_of
 from perfguard._environment import check_environment
@@ -37,8 +38,8 @@ class GuardMiddleware:
     A request counts under the template of its route, so that a saturated route does not
     shed its neighbours. Under WSGI a thread whose request must wait waits in here; under
     ASGI a task does, and no thread is taken. It holds no state of any request. Inside of
-    `perfguard.wsgi.GuardMiddleware` or `perfguard.asgi.GuardMiddleware`, where requests
-    have been admitted already, it lets them pass.
+    a guard around the application (`perfguard_django.asgi`, `perfguard_django.wsgi`, or
+    perfguard's own), where requests have been admitted already, it lets them pass.
 
     It is configured by the setting `PERFGUARD`, and shows its guard as `request.perfguard`.
 
@@ -56,6 +57,7 @@ class GuardMiddleware:
     get_response: Callable[[HttpRequest], Any]
     _options: Options
     _routes: RouteTable
+    _proxy_clock: ProxyClock
     _streams: OpenStreams
     _refusals: Refusals
     _fault: Callable[[str, BaseException], object]
@@ -65,6 +67,7 @@ class GuardMiddleware:
         self._options = options(said())
         self._fault = Faults("GuardMiddleware").report
         self._routes = RouteTable(self._options.exempt, self._fault)
+        self._proxy_clock = ProxyClock(self._options.trusted_proxies)
         self._refusals = Refusals(details=self._options.details, random=random.Random())
         self.guard = self._options.guard
         self.get_response = get_response
@@ -134,9 +137,9 @@ class GuardMiddleware:
         arrival = self.guard.now()
         try:
             age = age_of(request.META)
-            if self._options.proxy_clock:
+            if self._proxy_clock:
                 scope = getattr(request, "scope", None) or scope_of(request.META)
-                age = max(age, self._options.proxy_clock.age(scope, time.time()))
+                age = max(age, self._proxy_clock.age(scope, time.time()))
             arrival -= age
         except Exception as error:  # noqa: BLE001 - Fail open.
             self._fault("the request's arrival", error)

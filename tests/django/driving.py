@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any, NamedTuple
@@ -29,9 +29,11 @@ class Answer(NamedTuple):
 
     @property
     def body(self) -> bytes:
+        """All parts."""
         return b"".join(self.parts)
 
     def header(self, name: str) -> str | None:
+        """A header's value."""
         return dict(self.headers).get(name)
 
 
@@ -48,14 +50,14 @@ def project(*middleware: str, **setting: Any) -> Iterator[None]:
         yield
 
 
-def guarded(**setting: Any) -> tuple[WSGIHandler, GuardMiddleware]:
+def guarded(**setting: Any) -> tuple[Any, GuardMiddleware]:
     """A WSGI handler, and its middleware."""
     middleware: list[GuardMiddleware] = []
     with project(settings.GUARD, *settings.BELOW, **setting), _noted(middleware):
         return WSGIHandler(), middleware[-1]
 
 
-def guarded_asgi(**setting: Any) -> tuple[ASGIHandler, GuardMiddleware]:
+def guarded_asgi(**setting: Any) -> tuple[Any, GuardMiddleware]:
     """An ASGI handler, and its middleware."""
     middleware: list[GuardMiddleware] = []
     with project(settings.GUARD, *settings.BELOW, **setting), _noted(middleware):
@@ -100,7 +102,7 @@ def environ(path: str, method: str = "GET", **extra: Any) -> dict[str, Any]:
     }
 
 
-def ask(handler: WSGIHandler, path: str, method: str = "GET", *, most: int | None = None, **extra: Any) -> Answer:
+def ask(handler: Any, path: str, method: str = "GET", *, most: int | None = None, **extra: Any) -> Answer:
     """Return the answer of a WSGI handler; of its parts at most so many, and then the client leaves."""
     started: list[Any] = []
     body = handler(environ(path, method, **extra), lambda *given: started.append(given))
@@ -113,7 +115,7 @@ def ask(handler: WSGIHandler, path: str, method: str = "GET", *, most: int | Non
     except RuntimeError as broken:
         error = str(broken)
     finally:
-        body.close()
+        getattr(body, "close", lambda: None)()
     status, headers = started[-1][:2]
     return Answer(int(status[:3]), tuple(sorted(headers)), tuple(parts), error)
 
@@ -141,17 +143,19 @@ class Client:
 
     def __init__(self) -> None:
         self.left = asyncio.Event()
-        self.sent: list[dict[str, Any]] = []
+        self.sent: list[Mapping[str, Any]] = []
         self._asked = False
 
     async def receive(self) -> dict[str, Any]:
+        """The request, and then nothing until the client leaves."""
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self.left.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Take a message of the server's."""
         self.sent.append(message)
 
 
@@ -162,11 +166,13 @@ def _close_what_django_leaves_open(error: BaseException) -> None:
             frame.f_locals["body_file"].close()
 
 
-async def ask_asgi(handler: Any, path: str, method: str = "GET", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
+async def ask_asgi(
+    handler: Any, path: str, method: str = "GET", headers: tuple[tuple[bytes, bytes], ...] = (), **extra: Any
+) -> Answer:
     """Return the answer of an ASGI handler."""
     client, error = Client(), ""
     try:
-        await handler(scope(path, method, headers), client.receive, client.send)
+        await handler({**scope(path, method, headers), **extra}, client.receive, client.send)
     except RuntimeError as broken:
         error = str(broken)
         _close_what_django_leaves_open(broken)

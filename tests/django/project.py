@@ -150,8 +150,7 @@ def hold(request: HttpRequest) -> HttpResponse:
 
 @transaction.non_atomic_requests
 async def hold_async(request: HttpRequest) -> HttpResponse:
-    while not gate.is_set():
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(gate.wait, 30)
     return HttpResponse("held")
 
 
@@ -170,13 +169,19 @@ def important(request: HttpRequest, pk: int) -> HttpResponse:
 
 @method_decorator(priority(Priority.LOW), name="dispatch")
 class Dispatched(View):
+    """Marked by its method."""
+
     def get(self, request: HttpRequest) -> HttpResponse:
+        """Answer."""
         return HttpResponse("dispatched")
 
 
 @exempt
 class Marked(View):
+    """Marked itself."""
+
     def get(self, request: HttpRequest) -> HttpResponse:
+        """Answer."""
         return HttpResponse("marked")
 
 

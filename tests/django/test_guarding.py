@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import threading
 import time
@@ -15,16 +16,20 @@ import pytest
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_started
 
 import perfguard.asgi
 import perfguard.wsgi
-from perfguard import Guard, KeyedLimiter, Limiter, Outcome
+import perfguard_django.asgi
+import perfguard_django.wsgi
+from perfguard import Guard, KeyedLimiter, Limiter, Outcome, Priority
 from perfguard.events import Settled
 from perfguard.limits import FixedLimit
 from perfguard.testing import RecordingListener
 from perfguard_django import GuardMiddleware
 from tests.django import project as views
 from tests.django.driving import (
+    Answer,
     Client,
     ask,
     ask_asgi,
@@ -96,11 +101,11 @@ def test_a_refusal_is_json_where_json_is_asked_for_and_has_no_body_for_head() ->
     handler, middleware = guarded(GUARD=tight(), DETAILS=True)
 
     with _held(handler, middleware.guard, 2):
-        json = ask(handler, "/hold/", HTTP_ACCEPT="application/json")
+        problem = ask(handler, "/hold/", HTTP_ACCEPT="application/json")
         head = ask(handler, "/hold/", "HEAD")
 
-    assert json.header("Content-Type") == "application/problem+json"
-    assert b'"detail":"queue_full"' in json.body
+    assert problem.header("Content-Type") == "application/problem+json"
+    assert b'"detail":"queue_full"' in problem.body
     assert head.body == b""
     assert head.header("Content-Length") == str(len(b"Service overloaded\nqueue_full\n"))
 
@@ -158,7 +163,9 @@ def test_a_client_that_leaves_gives_its_place_back(waiting: str) -> None:
     asyncio.run(scenario())
     snapshot = guard.snapshot()
     assert (snapshot.in_flight, snapshot.queued) == (0, 0)
-    assert snapshot.settled == ({Outcome.IGNORED: 1, Outcome.SUCCESS: 1} if waiting == "in flight" else {Outcome.SUCCESS: 1})
+    assert snapshot.settled == (
+        {Outcome.IGNORED: 1, Outcome.SUCCESS: 1} if waiting == "in flight" else {Outcome.SUCCESS: 1}
+    )
 
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
@@ -175,7 +182,7 @@ def test_a_client_that_leaves_gives_its_place_back(waiting: str) -> None:
         ("/admin/users/3/", "/admin/users/<int:pk>/", Outcome.SUCCESS),
         ("/old/1999/", "/^old/(?P<year>[0-9]{4})/$", Outcome.SUCCESS),
         ("/file/", "/file/", Outcome.SUCCESS),
-        ("/stream-async/" , "/stream-async/", Outcome.SUCCESS),
+        ("/stream-async/", "/stream-async/", Outcome.SUCCESS),
     ],
 )
 def test_requests_count_by_route_and_settle_by_status(asgi: bool, path: str, key: str, outcome: Outcome) -> None:  # noqa: FBT001
@@ -244,7 +251,11 @@ def test_a_stream_that_is_never_read_gives_its_permit_back(ending: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "parts", "outcome"),
-    [("/stream-broken/", 1, Outcome.SUCCESS), ("/stream-broken/", 0, Outcome.FAILURE), ("/stream-empty/", 1, Outcome.SUCCESS)],
+    [
+        ("/stream-broken/", 1, Outcome.SUCCESS),
+        ("/stream-broken/", 0, Outcome.FAILURE),
+        ("/stream-empty/", 1, Outcome.SUCCESS),
+    ],
 )
 def test_a_stream_that_breaks_settles_once(path: str, parts: int, outcome: Outcome) -> None:
     """As a failure where no first part came, or where the permit was kept over the cap."""
@@ -322,7 +333,7 @@ def test_a_request_is_admitted_once() -> None:
     handler, _ = guarded(GUARD=inner)
     asgi_handler, _ = guarded_asgi(GUARD=inner)
 
-    ask(perfguard.wsgi.GuardMiddleware(handler, outer), "/plain/")  # type: ignore[arg-type]
+    ask(perfguard.wsgi.GuardMiddleware(handler, outer), "/plain/")
     asyncio.run(ask_asgi(perfguard.asgi.GuardMiddleware(asgi_handler, outer), "/plain/"))
 
     assert (outer.snapshot().admitted, inner.snapshot().admitted) == (2, 0)
@@ -342,11 +353,11 @@ def test_a_priority_outranks_what_stands_in_the_queue() -> None:
         middleware = GuardMiddleware(lambda request: None)
     find = middleware._routes.find  # noqa: SLF001
 
-    assert find("/important/3/").priority == views.Priority.HIGH
-    assert find("/dispatched/").priority == views.Priority.LOW
-    assert find("/wrapped/").priority == views.Priority.CRITICAL
-    assert find("/child/") == ("/child/", views.Priority.BACKGROUND, True)
-    assert find("/plain/").priority == views.Priority.NORMAL
+    assert find("/important/3/").priority == Priority.HIGH
+    assert find("/dispatched/").priority == Priority.LOW
+    assert find("/wrapped/").priority == Priority.CRITICAL
+    assert find("/child/") == ("/child/", Priority.BACKGROUND, True)
+    assert find("/plain/").priority == Priority.NORMAL
 
 
 def test_faults_of_its_own_let_requests_pass(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -369,3 +380,69 @@ def test_faults_of_its_own_let_requests_pass(monkeypatch: pytest.MonkeyPatch, ca
         assert asyncio.run(ask_asgi(asgi_handler, "/plain/")).body == b"plain"
 
     assert len([each for each in caplog.records if each.name == "perfguard"]) == 8
+
+
+@pytest.mark.parametrize("path", ["/plain/", "/stream/", "/boom/", "/nowhere/", "/healthz/"])
+def test_the_guard_around_the_application_changes_nothing(path: str) -> None:
+    """In either protocol, with the middleware listed as well."""
+    with project(settings.GUARD, *settings.BELOW):
+        wsgi, asgi = WSGIHandler(), ASGIHandler()
+        around_wsgi, around_asgi = (
+            perfguard_django.wsgi.GuardMiddleware(wsgi),
+            perfguard_django.asgi.GuardMiddleware(asgi),
+        )
+
+    assert ask(around_wsgi, path) == ask(wsgi, path)
+    if path != "/stream/":
+        assert asyncio.run(ask_asgi(around_asgi, path)) == asyncio.run(ask_asgi(asgi, path))
+    admitted = 0 if path == "/healthz/" else 1
+    assert around_wsgi.guard.snapshot().admitted == admitted
+
+
+def test_the_guard_around_the_application_knows_routes_and_marks() -> None:
+    """It reads the same setting, and the view shows its guard."""
+    with project(settings.GUARD, TIMEOUT=5.0, EXEMPT=["/healthz/", "/perfguard/*"]):
+        around_wsgi, around_asgi = (
+            perfguard_django.wsgi.GuardMiddleware(WSGIHandler()),
+            perfguard_django.asgi.GuardMiddleware(ASGIHandler()),
+        )
+
+    def keys(answer: Answer) -> list[str]:
+        return [each["key"] for each in json.loads(answer.body)["limiters"]]
+
+    for path in ("/admin/users/3/", "/marked/", "/nowhere/"):
+        ask(around_wsgi, path)
+        asyncio.run(ask_asgi(around_asgi, path))
+    assert (
+        ask(around_wsgi, "/context/").body == asyncio.run(ask_asgi(around_asgi, "/context/")).body == b"True /context/"
+    )
+    assert keys(ask(around_wsgi, "/perfguard/")) == ["/admin/users/<int:pk>/", "_UNMATCHED", "/context/"]
+    assert keys(asyncio.run(ask_asgi(around_asgi, "/perfguard/"))) == keys(ask(around_wsgi, "/perfguard/"))
+
+
+def test_the_guard_around_the_application_refuses_before_django_knows() -> None:
+    """No signal of Django's is sent."""
+    with project(settings.GUARD, GUARD=tight()):
+        handler = perfguard_django.wsgi.GuardMiddleware(WSGIHandler())
+    started: list[Any] = []
+
+    def note(**_: Any) -> None:
+        started.append(1)
+
+    with _held(handler, handler.guard, 2):
+        request_started.connect(note)
+        answers = [ask(handler, "/hold/").status]
+        request_started.disconnect(note)
+
+    assert answers == [503]
+    assert started == []
+
+
+def test_a_mounted_project_has_the_same_routes() -> None:
+    """The prefix belongs to the server."""
+    with project(settings.GUARD):
+        handler = perfguard_django.asgi.GuardMiddleware(ASGIHandler())
+
+    asyncio.run(ask_asgi(handler, "/shop/plain/", root_path="/shop"))
+
+    assert [each.key for each in handler.guard.snapshot().limiters] == ["/plain/"]

@@ -79,6 +79,7 @@ class AsyncOnly:
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> Any:
+        """Answer."""
         response = await self.get_response(request)
         response["X-Below"] = "async"
         return response
@@ -205,8 +206,9 @@ def test_the_protocol_is_kept(path: str) -> None:
 def test_a_file_is_left_to_the_servers_wrapper() -> None:
     """And closed by it."""
     with project(settings.GUARD, *settings.BELOW):
-        extra = {"wsgi.file_wrapper": FileWrapper}
-        body = WSGIHandler()(environ("/file/", **extra), lambda *_: None)
+        extra: dict[str, Any] = {"wsgi.file_wrapper": FileWrapper}
+        handler: Any = WSGIHandler()
+        body = handler(environ("/file/", **extra), lambda *_: None)
 
         assert isinstance(body, FileWrapper)
         assert b"".join(body) == b"x" * 10_000
