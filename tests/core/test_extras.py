@@ -22,11 +22,12 @@ except ModuleNotFoundError as error:
 @pytest.mark.parametrize(
     ("package", "missing", "message"),
     [
+        ("perfguard_django", ["django"], "django perfguard_django needs 'django'. Install it with: "),
         ("perfguard_fastapi", ["fastapi"], "fastapi perfguard_fastapi needs 'fastapi'. Install it with: "),
         ("perfguard_fastapi", ["fastapi", "starlette"], "fastapi perfguard_fastapi needs 'fastapi'. Install it with: "),
         ("perfguard_starlette", ["starlette"], "starlette perfguard_starlette needs 'starlette'. Install it with: "),
     ],
-    ids=["fastapi", "both", "starlette"],
+    ids=["django", "fastapi", "both", "starlette"],
 )
 def test_an_integration_alone_says_what_to_install(package: str, missing: list[str], message: str) -> None:
     """As the command line does."""

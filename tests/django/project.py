@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
@@ -23,6 +26,9 @@ from perfguard_django import Priority, exempt, priority
 
 gate = threading.Event()
 """What `/hold/` waits for."""
+
+served: list[str] = []
+"""The names of the requests that `/hold/` has served."""
 
 
 def plain(request: HttpRequest) -> HttpResponse:
@@ -144,6 +150,7 @@ def _context() -> str:
 
 
 def hold(request: HttpRequest) -> HttpResponse:
+    served.append(request.GET.get("name", ""))
     gate.wait(30)
     return HttpResponse("held")
 
@@ -159,6 +166,33 @@ async def hold_async(request: HttpRequest) -> HttpResponse:
 async def release(request: HttpRequest) -> HttpResponse:
     gate.set()
     return HttpResponse("released")
+
+
+@exempt
+def report(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(" ".join(served))
+
+
+def signalled(request: HttpRequest) -> HttpResponse:
+    """Say that it runs, and go on for 0.3 s after it has been answered."""
+    Path("running").touch()
+    while not Path("go on").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    return HttpResponse("late")
+
+
+def endless(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(itertools.repeat(b"x" * 10_000))
+
+
+async def endless_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def later() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"x" * 10_000
+
+    return StreamingHttpResponse(later())
 
 
 @csrf_exempt
@@ -218,6 +252,10 @@ urlpatterns = [
     path("hold/", hold),
     path("hold-async/", hold_async),
     path("release/", release),
+    path("report/", report),
+    path("signalled/", signalled),
+    path("endless/", endless),
+    path("endless-async/", transaction.non_atomic_requests(endless_async)),
     path("important/<int:pk>/", important),
     path("dispatched/", Dispatched.as_view()),
     path("marked/", Marked.as_view()),

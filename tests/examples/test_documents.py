@@ -12,6 +12,7 @@ import pytest
 
 import perfguard.asgi
 import perfguard.limits
+import perfguard_django.options
 import perfguard_starlette
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,16 @@ def test_own_arguments_of_the_starlette_middleware_are_described() -> None:
 
     assert own == {"max_keys"}
     assert "`max_keys`" in _described()["perfguard_starlette"]
+
+
+def test_settings_of_django_are_described() -> None:
+    """Names, order and defaults."""
+    rows = _ROW.findall(_described()["perfguard_django"])
+
+    assert [name for name, _ in rows] == list(perfguard_django.options.DEFAULTS)
+    for name, default in rows:
+        if default.startswith("`"):
+            assert ast.literal_eval(default.strip("`")) == perfguard_django.options.DEFAULTS[name]
 
 
 def _layers(lines: list[str]) -> list[set[str]]:

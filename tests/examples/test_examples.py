@@ -3,7 +3,12 @@
 import asyncio
 import logging
 import runpy
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,12 @@ async def _get(app: Any, *paths: str) -> list[httpx.Response]:
 
 def test_every_example_is_tested() -> None:
     """A new one needs a test below."""
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"dry_run.py", "fastapi_one_line.py", "fastapi_routes.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "django_app.py",
+        "dry_run.py",
+        "fastapi_one_line.py",
+        "fastapi_routes.py",
+    }
 
 
 def test_one_line_answers_everyone_under_a_burst() -> None:
@@ -65,3 +75,55 @@ def test_dry_run_refuses_nothing_and_says_what_it_would_have(caplog: pytest.LogC
     assert {each.status_code for each in burst} == {200}
     assert sum(report["would_have_refused"].values()) == sum("would refuse" in text for text in caplog.messages) > 0
     assert report["advised_limit"] >= 1
+
+
+def _django(*arguments: str) -> str:
+    """What a command of the Django example writes; it sets Django up, which a process does once."""
+    command = [sys.executable, str(EXAMPLES / "django_app.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_django_has_nothing_to_say_against_its_settings() -> None:
+    """And the command shows each route."""
+    lines = [line.split() for line in _django("perfguard").splitlines()]
+
+    assert "no issues" in _django("check")
+    assert ["TIMEOUT", "2.0"] in lines
+    assert ["/products/<int:product>/", "HIGH"] in lines
+    assert ["/batch/", "BACKGROUND"] in lines
+    assert ["/perfguard/", "NORMAL", "exempt"] in lines
+
+
+def test_django_answers_everyone_under_a_burst() -> None:
+    """Products are served while reports are refused, under the development server."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, str(EXAMPLES / "django_app.py"), "runserver", "--noreload", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/perfguard/")
+        with ThreadPoolExecutor(150) as pool:
+            reports = pool.map(lambda _: httpx.get(f"{url}/reports/7/", timeout=30.0), range(150))
+            product = httpx.get(f"{url}/products/3/", timeout=30.0)
+            statuses = Counter(each.status_code for each in reports)
+        limits = httpx.get(f"{url}/perfguard/").json()["limiters"]
+    finally:
+        server.terminate()
+        server.wait()
+
+    assert statuses.keys() == {200, 503}
+    assert product.json() == {"product": 3}
+    assert {"/reports/<int:customer>/", "/products/<int:product>/"} == {each["key"] for each in limits}
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20.0
+    while True:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
