@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
-from django.urls import Resolver404, ResolverMatch, URLPattern, URLResolver, get_resolver
+from django.urls import Resolver404, ResolverMatch, URLResolver, get_resolver
 from django.utils import translation
 
 from perfguard.marks import Marks, marks_of
 from perfguard.outcome import Priority
 from perfguard_django.options import Exempt
+from perfguard_django.patterns import Matcher, routes
 
 
 class Target(NamedTuple):
@@ -41,24 +43,26 @@ _MOST_PATHS = 1024
 class RouteTable:
     """Finds the target of a request by the project's URLconf.
 
-    Paths of routes without parameters are remembered. Others are resolved at each
-    request, here and then by Django.
+    Paths of routes without parameters are remembered. Others are found by one regular
+    expression of all routes, and resolved as Django does it where that cannot tell.
 
     Args:
         exempt: Paths that pass untouched.
         fault: Is told of a URLconf that cannot be read.
     """
 
-    __slots__ = ("_exempt", "_fault", "_known")
+    __slots__ = ("_exempt", "_fault", "_known", "_matchers")
 
     _exempt: Exempt
     _fault: Callable[[str, BaseException], object]
     _known: dict[str, Target]
+    _matchers: tuple[URLResolver, Matcher[Target | None] | None] | None
 
     def __init__(self, exempt: Exempt, fault: Callable[[str, BaseException], object]) -> None:
         self._exempt = exempt
         self._fault = fault
         self._known = dict.fromkeys(exempt.paths, _EXEMPT)
+        self._matchers = None
 
     def find(self, path: str, urlconf: Any = None) -> Target:
         """Return the target of a path.
@@ -68,12 +72,30 @@ class RouteTable:
             urlconf: The request's own URLconf, `None` for the project's.
         """
         if urlconf is None:
-            return self._known.get(path) or self._resolved(path, None)
+            return self._known.get(path) or self._found(path)
         return _EXEMPT if path in self._exempt else self._resolved(path, urlconf)
 
-    def _resolved(self, path: str, urlconf: Any) -> Target:
+    def _found(self, path: str) -> Target:
         if path.startswith(self._exempt.prefixes):
             return _EXEMPT
+        try:
+            matcher = self._matcher()
+        except Exception as error:  # noqa: BLE001 - Django meets it again, and reports it.
+            self._fault("the URLconf", error)
+            return UNMATCHED
+        if matcher is not None and path.startswith("/"):
+            target = matcher.find(path[1:], UNMATCHED)
+            if target is not None:
+                return target
+        return self._resolved(path, None)
+
+    def _matcher(self) -> Matcher[Target | None] | None:
+        resolver = get_resolver()
+        if self._matchers is None or self._matchers[0] is not resolver:
+            self._matchers = (resolver, _matcher_of(resolver))
+        return self._matchers[1]
+
+    def _resolved(self, path: str, urlconf: Any) -> Target:
         try:
             match = _resolve(path, urlconf)
         except Resolver404:
@@ -86,6 +108,22 @@ class RouteTable:
         if literal and urlconf is None and len(self._known) < _MOST_PATHS:
             self._known[path] = target
         return target
+
+
+def _matcher_of(resolver: URLResolver) -> Matcher[Target | None] | None:
+    """Return what finds the routes with parameters; `None` where only Django can."""
+    entries: list[tuple[str, Target | None]] = []
+    for each in routes(resolver.url_patterns):
+        if each.expression is None:
+            return None
+        # Of those without parameters the paths are remembered, and of those that are not
+        # certain Django has the last word.
+        settled = each.certain and "<" in each.template
+        entries.append((each.expression, target_of(each.template, each.view) if settled else None))
+    try:
+        return Matcher(entries)
+    except re.error:
+        return None
 
 
 def _resolve(path: str, urlconf: Any) -> ResolverMatch:
@@ -113,17 +151,6 @@ def view_marks(view: Any) -> Marks:
 
 def targets(exempt: Exempt) -> Iterator[Target]:
     """Yield the target of every route of the project, in order."""
-    for route, view in _routes(get_resolver().url_patterns, ""):
-        target = target_of(route, view)
+    for each in routes(get_resolver().url_patterns):
+        target = target_of(each.template, each.view)
         yield target._replace(exempt=True) if target.key in exempt else target
-
-
-def _routes(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any]]:
-    for each in patterns:
-        # As Django joins the routes of what it has resolved.
-        part = str(each.pattern)
-        route = prefix + part.removeprefix("^") if prefix else part
-        if isinstance(each, URLResolver):
-            yield from _routes(each.url_patterns, route)
-        else:
-            yield route, each.callback
