@@ -46,7 +46,8 @@ def routes(
         own = _expression(each.pattern, ends=isinstance(each, URLPattern))
         # Atomic, since Django does not try again how much an include's prefix takes.
         whole = None if before is None or own is None else f"{before}(?>{own})"
-        sure = certain and all(type(one) in _CERTAIN for one in each.pattern.converters.values())
+        converters = getattr(each.pattern, "converters", {})
+        sure = certain and all(type(one) in _CERTAIN for one in converters.values())
         if isinstance(each, URLResolver):
             yield from routes(each.url_patterns, template, whole, certain=sure)
         else:

@@ -78,11 +78,7 @@ class RouteTable:
     def _found(self, path: str) -> Target:
         if path.startswith(self._exempt.prefixes):
             return _EXEMPT
-        try:
-            matcher = self._matcher()
-        except Exception as error:  # noqa: BLE001 - Django meets it again, and reports it.
-            self._fault("the URLconf", error)
-            return UNMATCHED
+        matcher = self._matcher()
         if matcher is not None and path.startswith("/"):
             target = matcher.find(path[1:], UNMATCHED)
             if target is not None:
@@ -90,10 +86,16 @@ class RouteTable:
         return self._resolved(path, None)
 
     def _matcher(self) -> Matcher[Target | None] | None:
-        resolver = get_resolver()
-        if self._matchers is None or self._matchers[0] is not resolver:
-            self._matchers = (resolver, _matcher_of(resolver))
-        return self._matchers[1]
+        try:
+            resolver = get_resolver()
+            if self._matchers is None or self._matchers[0] is not resolver:
+                # Should it fail it is not tried again, and Django resolves.
+                self._matchers = (resolver, None)
+                self._matchers = (resolver, _matcher_of(resolver))
+            return self._matchers[1]
+        except Exception as error:  # noqa: BLE001 - Django meets it again, and reports it.
+            self._fault("the URLconf", error)
+            return None
 
     def _resolved(self, path: str, urlconf: Any) -> Target:
         try:

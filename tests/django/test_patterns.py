@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
-from django.urls import Resolver404, get_resolver, include, path, re_path, register_converter, resolve
+from django.urls import Resolver404, URLPattern, get_resolver, include, path, re_path, register_converter, resolve
 from django.urls.converters import StringConverter
+from django.urls.resolvers import RoutePattern
 from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,13 +115,38 @@ def test_what_one_expression_cannot_say_is_left_to_django(pattern: Any) -> None:
             assert table.find(text).key == _django(text)
 
 
-def test_expressions_that_cannot_be_joined_are_left_to_django() -> None:
-    """A flag in the midst of an expression is an error."""
+def test_expressions_lose_their_anchors_and_names() -> None:
+    """Names would clash where they are joined."""
+    patterns = (re_path(r"^(?i:a)/$", _view), re_path(r"^(?P<n>a)/$", _view))
+
+    assert [each.expression for each in routes(patterns)] == [r"(?>(?i:a)/\Z)", r"(?>(?:a)/\Z)"]
+
+
+class _Odd(RoutePattern):
+    """A project's own kind of pattern, which raises once it is read."""
+
+    @property
+    def converters(self) -> Any:
+        raise LookupError("odd")
+
+    @converters.setter
+    def converters(self, value: Any) -> None:
+        """Take none."""
+
+
+def test_a_pattern_that_cannot_be_read_is_a_fault_once_and_left_to_django() -> None:
+    """Every other route keeps its key."""
+    faults: list[str] = []
 
     class Own:
-        urlpatterns = (re_path(r"^(?i:a)/$", _view), re_path(r"^(?P<n>a)/$", _view))
+        urlpatterns = (path("<int:number>/", _view), URLPattern(_Odd("odd/", is_endpoint=True), _view))
 
-    assert [each.expression for each in routes(Own.urlpatterns)] == [r"(?>(?i:a)/\Z)", r"(?>(?:a)/\Z)"]
+    with override_settings(ROOT_URLCONF=Own()):
+        table = RouteTable(Exempt([]), lambda where, error: faults.append(where))
+
+        assert [table.find("/3/").key for _ in range(2)] == ["/<int:number>/"] * 2
+
+    assert faults == ["the URLconf"]
 
 
 def test_another_urlconf_is_read_anew() -> None:

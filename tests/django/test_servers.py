@@ -47,6 +47,7 @@ GTHREAD = ["gunicorn", "-b", "127.0.0.1:{port}", "-k", "gthread", "--threads", "
 UVICORN = ["uvicorn", "--port", "{port}"]
 CONCURRENT = {
     "gunicorn gthread": [*GTHREAD, "app:wsgi"],
+    "gunicorn gthread, loaded before the fork": [*GTHREAD, "--preload", "app:wsgi"],
     "gunicorn gthread, around": [*GTHREAD, "app:around_wsgi"],
     "uvicorn": [*UVICORN, "app:asgi"],
     "uvicorn, around": [*UVICORN, "app:around_asgi"],
