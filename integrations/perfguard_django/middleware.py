@@ -31,6 +31,9 @@ from perfguard_django.routes import UNMATCHED, RouteTable, Target
 # An operator's mistake shows when the server loads the project, not once it serves.
 check_environment()
 
+_IMPATIENCE = 0.02
+"""Seconds in a queue after which it is worth a look whether the client is still there."""
+
 
 class GuardMiddleware:
     """Guards each route by a limit of its own: first in `MIDDLEWARE`, and nothing else is needed.
@@ -150,7 +153,7 @@ class GuardMiddleware:
         """Wait for the admission; return the refusal, also of a request whose client has left."""
         try:
             rejected = self.guard.enter(admission)
-            if rejected is None and admission.admission_time and has_left(request.META):
+            if rejected is None and admission.queue_time > _IMPATIENCE and has_left(request.META):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:  # noqa: BLE001 - Fail open.
