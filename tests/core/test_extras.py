@@ -22,12 +22,13 @@ except ModuleNotFoundError as error:
 @pytest.mark.parametrize(
     ("package", "missing", "message"),
     [
+        ("perfguard_django", ["django"], "django perfguard_django needs 'django'. Install it with: "),
         ("perfguard_fastapi", ["fastapi"], "fastapi perfguard_fastapi needs 'fastapi'. Install it with: "),
         ("perfguard_fastapi", ["fastapi", "starlette"], "fastapi perfguard_fastapi needs 'fastapi'. Install it with: "),
         ("perfguard_flask", ["flask"], "flask perfguard_flask needs 'flask'. Install it with: "),
         ("perfguard_starlette", ["starlette"], "starlette perfguard_starlette needs 'starlette'. Install it with: "),
     ],
-    ids=["fastapi", "both", "flask", "starlette"],
+    ids=["django", "fastapi", "both", "flask", "starlette"],
 )
 def test_an_integration_alone_says_what_to_install(package: str, missing: list[str], message: str) -> None:
     """As the command line does."""

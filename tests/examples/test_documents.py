@@ -12,6 +12,7 @@ import pytest
 
 import perfguard.asgi
 import perfguard.limits
+import perfguard_django.options
 import perfguard_starlette
 from perfguard_flask import settings
 
@@ -100,6 +101,16 @@ def test_settings_of_flask_are_described() -> None:
         assert configured == settings.PREFIX + name.upper()
         if default.startswith("`"):
             assert ast.literal_eval(default.strip("`")) == defaults[name].value
+
+
+def test_settings_of_django_are_described() -> None:
+    """Names, order and defaults."""
+    rows = _ROW.findall(_described()["perfguard_django"])
+
+    assert [name for name, _ in rows] == list(perfguard_django.options.DEFAULTS)
+    for name, default in rows:
+        if default.startswith("`"):
+            assert ast.literal_eval(default.strip("`")) == perfguard_django.options.DEFAULTS[name]
 
 
 def _layers(lines: list[str]) -> list[set[str]]:

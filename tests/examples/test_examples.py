@@ -3,6 +3,10 @@
 import asyncio
 import logging
 import runpy
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +32,7 @@ async def _get(app: Any, *paths: str) -> list[httpx.Response]:
 def test_every_example_is_tested() -> None:
     """A new one needs a test below."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "django_app.py",
         "dry_run.py",
         "fastapi_one_line.py",
         "fastapi_routes.py",
@@ -92,3 +97,59 @@ def test_flask_limits_its_routes_each_on_their_own() -> None:
     limits = {each["key"] for each in snapshot["limiters"]}
     assert limits == {"/reports/<int:customer>", "/products/<int:product>", "/batch/reports"}
     assert snapshot["in_flight"] == 0
+
+
+def _django(*arguments: str) -> str:
+    """What a command of the Django example writes; it sets Django up, which a process does once."""
+    command = [sys.executable, str(EXAMPLES / "django_app.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_django_has_nothing_to_say_against_its_settings() -> None:
+    """And the command shows each route."""
+    lines = [line.split() for line in _django("perfguard").splitlines()]
+
+    assert "no issues" in _django("check")
+    assert ["TIMEOUT", "2.0"] in lines
+    assert ["/products/<int:product>/", "HIGH"] in lines
+    assert ["/batch/", "BACKGROUND"] in lines
+    assert ["/perfguard/", "NORMAL", "exempt"] in lines
+
+
+def test_django_answers_everyone_under_a_burst() -> None:
+    """Products are served while reports are refused, under the development server."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, str(EXAMPLES / "django_app.py"), "runserver", "--noreload", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/perfguard/")
+        # One client for all: to make one takes longer than to be served.
+        with (
+            httpx.Client(base_url=url, timeout=30.0, limits=httpx.Limits(max_connections=None)) as client,
+            ThreadPoolExecutor(150) as pool,
+        ):
+            reports = pool.map(client.get, ["/reports/7/"] * 300)
+            product = client.get("/products/3/")
+            statuses = Counter(each.status_code for each in reports)
+            limits = client.get("/perfguard/").json()["limiters"]
+    finally:
+        server.terminate()
+        server.wait()
+
+    assert statuses.keys() == {200, 503}
+    assert product.json() == {"product": 3}
+    assert {"/reports/<int:customer>/", "/products/<int:product>/"} == {each["key"] for each in limits}
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20.0
+    while True:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
