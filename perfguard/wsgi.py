@@ -16,8 +16,8 @@ from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals
 from perfguard._options import EXEMPT, check_options, paths_of
-from perfguard.admission import Admission, outcome_of
-from perfguard.context import Serving, current_deadline
+from perfguard.admission import Admission
+from perfguard.context import Serving
 from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
@@ -28,6 +28,11 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # An operator's mistake shows when the server loads the application, not once it serves.
 check_environment()
+
+# Seconds of queueing after which a client may have given up; to look costs a system call.
+_WORTH_A_LOOK = 0.01
+
+_ANY = "", Priority.NORMAL
 
 _STATUS_LINE = f"{STATUS} Service Unavailable"
 
@@ -67,6 +72,7 @@ class GuardMiddleware:
     _proxy_clock: _arrival.ProxyClock
     _key: Callable[[Environ], str] | None
     _priority: Callable[[Environ], Priority] | None
+    _uniform: bool
     _timeout: float | None
     _max_streams: int
     _streams: OpenStreams
@@ -94,6 +100,7 @@ class GuardMiddleware:
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
         self._key = key
         self._priority = priority
+        self._uniform = key is None and priority is None
         self._timeout = timeout
         self._max_streams = max_streams
         self._start_afresh()
@@ -111,7 +118,7 @@ class GuardMiddleware:
             return self.app(environ, start_response)
         if not guard.enabled:
             return self._serve_unguarded(environ, start_response)
-        key, priority = self._kind_of(environ)
+        key, priority = _ANY if self._uniform else self._kind_of(environ)
         refusal = guard.refused_again(key, priority) if guard.standing else None
         if refusal is None:
             admission = Admission(guard, self._call(environ, key, priority))
@@ -128,7 +135,7 @@ class GuardMiddleware:
                 raise TypeError(f"not a key and a Priority: {key!r}, {priority!r}")
         except BaseException as error:
             self._fault("the request's key or priority", error)
-            return "", Priority.NORMAL
+            return _ANY
         return key, priority
 
     def _call(self, environ: Environ, key: str, priority: Priority) -> Call:
@@ -147,10 +154,11 @@ class GuardMiddleware:
         """Wait for the admission; return the refusal, also of a request whose client has left."""
         try:
             refusal = self.guard.enter(admission)
-            if refusal is None and admission.admission_time and has_left(environ):
+            if refusal is None and admission.queue_time > _WORTH_A_LOOK and has_left(environ):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:
+            # Not what ends the thread or greenlet that waited, say a worker's own time limit.
             self._fault("admission", error)
             return None
         return refusal
@@ -161,7 +169,7 @@ class GuardMiddleware:
             with Serving(admission):
                 body = self.app(environ, response.start)
         except BaseException as error:
-            admission.settle(outcome_of(type(error)))
+            response.closed(error)
             raise
         return response.followed(body, environ)
 
@@ -169,11 +177,8 @@ class GuardMiddleware:
         """Serve with the guard off: the application's deadline is its own, and stays."""
         if self._timeout is None:
             return self.app(environ, start_response)
-        outer = current_deadline.set(self._call(environ, "", Priority.NORMAL).deadline)
-        try:
-            return self.app(environ, start_response)
-        finally:
-            current_deadline.reset(outer)
+        # Never admitted, so that it counts nowhere and ends nothing.
+        return self._serve(Admission(self.guard, self._call(environ, *_ANY)), environ, start_response)
 
     def _refuse(self, error: Rejected, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
