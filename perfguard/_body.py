@@ -7,7 +7,7 @@ from typing import Any
 
 from perfguard.admission import Admission, outcome_of
 from perfguard.context import Serving
-from perfguard.outcome import outcome_of_status
+from perfguard.outcome import Outcome, outcome_of_status
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 
@@ -118,8 +118,12 @@ class Response:
         """End the service, for good or with an error."""
         if self._admission.settled:
             return
-        outcome = outcome_of_status(_status_of(self._status)) if error is None else outcome_of(type(error))
-        self._admission.settle(outcome)
+        if error is not None:
+            self._admission.settle(outcome_of(type(error)))
+        elif self._status == "200 OK":
+            self._admission.settle(Outcome.SUCCESS)
+        else:
+            self._admission.settle(outcome_of_status(_status_of(self._status)))
 
     def _written(self, data: bytes) -> object:
         """Hand a part on to the server; the application's `write`."""

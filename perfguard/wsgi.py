@@ -17,7 +17,7 @@ from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals
 from perfguard._options import EXEMPT, check_options, paths_of
 from perfguard.admission import Admission
-from perfguard.context import Serving
+from perfguard.context import current_admission, current_deadline
 from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
@@ -165,12 +165,18 @@ class GuardMiddleware:
 
     def _serve(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = Response(admission, start_response, self._streams)
+        deadline = admission.call.deadline
+        outer = current_admission.set(admission)
+        outer_deadline = None if deadline is None else current_deadline.set(deadline)
         try:
-            with Serving(admission):
-                body = self.app(environ, response.start)
+            body = self.app(environ, response.start)
         except BaseException as error:
             response.closed(error)
             raise
+        finally:
+            current_admission.reset(outer)
+            if outer_deadline is not None:
+                current_deadline.reset(outer_deadline)
         return response.followed(body, environ)
 
     def _serve_unguarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
