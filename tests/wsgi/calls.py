@@ -27,10 +27,9 @@ TEXT: Headers = [("Content-Type", "text/plain")]
 
 def environ(path: str = "/", **more: Any) -> Environ:
     """A request as a server describes it."""
-    described: Environ = {"PATH_INFO": path, "REMOTE_ADDR": "127.0.0.1", "wsgi.input": io.BytesIO(), **more}
+    base = {"PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": "", "REMOTE_ADDR": "127.0.0.1"}
+    described: Environ = {**base, "wsgi.input": io.BytesIO(), **more}
     setup_testing_defaults(described)
-    # wsgiref's own assumption about its handlers.
-    described.setdefault("QUERY_STRING", "")
     return described
 
 
