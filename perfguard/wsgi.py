@@ -29,8 +29,8 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 # An operator's mistake shows when the server loads the application, not once it serves.
 check_environment()
 
-# Seconds of queueing after which a client may have given up; to look costs a system call.
-_WORTH_A_LOOK = 0.01
+_IMPATIENCE = 0.02
+"""Seconds in a queue after which it is worth a look whether the client is still there."""
 
 _ANY = "", Priority.NORMAL
 
@@ -154,7 +154,7 @@ class GuardMiddleware:
         """Wait for the admission; return the refusal, also of a request whose client has left."""
         try:
             refusal = self.guard.enter(admission)
-            if refusal is None and admission.queue_time > _WORTH_A_LOOK and has_left(environ):
+            if refusal is None and admission.queue_time > _IMPATIENCE and has_left(environ):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:

@@ -17,12 +17,14 @@ class Goal:
 
     Args:
         share: Goodput as a share of what the row compares with.
+        of_limit: Goodput as a share of the limit, where that is what is asked for.
         answered: The share of requests that get an answer within the deadline.
         p99: The 99th percentile of the admitted, in seconds.
         nothing_refused: Whether not one request may be refused, in any repeat.
     """
 
     share: float | None = None
+    of_limit: float | None = None
     answered: float | None = None
     p99: float | None = None
     nothing_refused: bool = False
@@ -63,6 +65,8 @@ class Row:
     @property
     def wanted(self) -> float | None:
         """The share to reach: the goal, or nearly the limit where that is less."""
+        if self.goal is not None and self.goal.of_limit is not None:
+            return self.goal.of_limit * min(1.0, self.limit or 1.0)
         if self.goal is None or self.goal.share is None:
             return None
         if self.limit is not None and self.limit < self.goal.share:
@@ -126,7 +130,8 @@ def line(row: Row) -> str:
     goal = row.goal or Goal()
     p99 = _milliseconds(row.p99) + (f" (goal {_milliseconds(goal.p99)})" if goal.p99 else "")
     cells = [row.service, row.load, row.side, f"{row.share:.1%}"]
-    cells += [_percent(goal.share), _percent(row.limit), _percent(row.share / row.limit if row.limit else None)]
+    wanted = _percent(goal.share) if goal.of_limit is None else f"{_percent(goal.of_limit)} of the limit"
+    cells += [wanted, _percent(row.limit), _percent(row.share / row.limit if row.limit else None)]
     cells += [f"{row.answered:.2%}", _percent(goal.answered), _milliseconds(row.p50), p99]
     cells += [f"{row.refused:.1%}", _milliseconds(row.refused_p99), row.verdict + (" (doubtful)" if row.doubt else "")]
     return f"| {' | '.join(cells)} |"

@@ -26,6 +26,9 @@ UVLOOP = (*_UVICORN, "--loop", "uvloop", "--http", "httptools")
 H11 = (*_UVICORN, "--loop", "asyncio", "--http", "h11")
 HYPERCORN = ("hypercorn", "{app}", "-b", "127.0.0.1:{port}", "--error-logfile", "/dev/null")
 GRANIAN = ("granian", "{app}", "--interface", "asgi", "--port", "{port}", "--no-log")
+_GUNICORN = ("gunicorn", "{app}", "-b", "127.0.0.1:{port}", "--log-level", "error")
+SYNC = (*_GUNICORN, "-k", "sync")
+GTHREAD = (*_GUNICORN, "-k", "gthread", "--threads", "8")
 
 _START_TIMEOUT = 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -44,6 +47,7 @@ class Service:
         app: One of the applications in `module`.
         module: Where the application is defined.
         work: Seconds that a request computes.
+        wait: Seconds for which it then sleeps.
         share: Of the requests that are served, where the others are turned away.
         turned_away: The path of those that may be turned away; empty for any.
         halve_after: Seconds from the first request to the halving of the pool; 0 for never.
@@ -53,6 +57,7 @@ class Service:
     app: str
     module: str = "apps"
     work: float = 0.0
+    wait: float = 0.0
     share: float = 1.0
     turned_away: str = ""
     halve_after: float = 0.0
@@ -71,6 +76,7 @@ class Service:
             "APP": self.app,
             "PROTECTION": protection,
             "WORK": str(self.work),
+            "WAIT": str(self.wait),
             "SHARE": str(self.share),
             "TURNED_AWAY": self.turned_away,
             "HALVE_AFTER": str(self.halve_after),

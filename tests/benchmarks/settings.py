@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from perfguard.cli.load import Connections
 from tests.benchmarks.rows import Goal
-from tests.benchmarks.serving import GRANIAN, H11, HYPERCORN, UVLOOP, Service
+from tests.benchmarks.serving import GRANIAN, GTHREAD, H11, HYPERCORN, SYNC, UVLOOP, Service
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 """How long each run is measured, after a second that does not count."""
@@ -75,7 +75,12 @@ def _goals(answered: float, shares: dict[float, float], p99: float | None = None
     return {load: Goal(share=share, answered=answered, p99=p99) for load, share in shares.items()}
 
 
+def _of_limit(share: float, loads: tuple[float, ...]) -> dict[float, Goal]:
+    return {load: Goal(of_limit=share, answered=0.995) for load in loads}
+
+
 _COMPUTE = Service(server=UVLOOP, app="compute", work=0.002)
+_WSGI = Service(server=SYNC, app="service", module="wsgi_apps", work=0.002)
 _FASTAPI = Service(server=UVLOOP, app="threads", module="fastapi_apps", work=0.005)
 
 SETTINGS = (
@@ -129,6 +134,24 @@ SETTINGS = (
         name="sync endpoints of 5 ms CPU in the thread pool (FastAPI)",
         service=_FASTAPI,
         goals=_goals(0.99, {4.0: 0.90}),
+    ),
+    Setting(
+        name="CPU 2 ms, gunicorn sync",
+        service=_WSGI,
+        goals=_of_limit(0.92, (1.5, 2.0, 5.0)),
+        connections=Connections.NEW,  # This worker closes each.
+    ),
+    Setting(
+        name="CPU 2 ms, gunicorn gthread, 8 threads",
+        service=replace(_WSGI, server=GTHREAD),
+        goals=_of_limit(0.92, (1.5, 3.0, 5.0)),
+    ),
+    Setting(
+        name="20 ms of waiting, gunicorn gthread, 8 threads",
+        service=replace(_WSGI, server=GTHREAD, work=0.0, wait=0.02),
+        goals=_of_limit(0.97, (2.0, 4.0)),
+        computes=False,
+        users=USERS,
     ),
 )
 

@@ -93,7 +93,7 @@ def test_a_file_for_the_servers_wrapper_is_handed_on_as_it_is() -> None:
 
 
 def test_a_file_for_a_wrapper_that_is_a_function_is_handed_on_as_it_is() -> None:
-    """uWSGI's returns the file itself, and knows it by its identity."""
+    """The one of uWSGI returns the file itself, and knows it by its identity."""
     file = io.BytesIO(b"ok")
     middleware = guarded(answering(file))
     assert opened(middleware, **{"wsgi.file_wrapper": lambda file, size=0: file}) is file
@@ -106,7 +106,7 @@ def test_a_file_of_another_wrapper_is_a_body_in_parts() -> None:
 
 
 def test_a_body_that_tells_its_size_still_does() -> None:
-    """wsgiref and waitress set a `Content-Length` by it."""
+    """By it wsgiref and waitress set a `Content-Length`."""
     middleware = guarded(answering(Sized(b"a", b"b")))
     body = opened(middleware)
     assert len(body) == 2
@@ -134,8 +134,7 @@ def test_each_part_reaches_the_server_before_the_next_is_made() -> None:
             steps.append(("made", id(part)))
             yield part
 
-    for part in opened(guarded(answering(parts))):
-        steps.append(("sent", id(part)))
+    steps.extend(("sent", id(part)) for part in opened(guarded(answering(parts))))
     assert [step for step, _ in steps] == ["made", "sent"] * 100
     assert [made for _, made in steps[::2]] == [sent for _, sent in steps[1::2]]
 

@@ -171,7 +171,7 @@ def test_a_client_that_left_while_its_request_was_queued_is_not_served() -> None
         thread.start()
         until_queued(guard, 1)
         client.shutdown(socket.SHUT_RDWR)
-        threading.Event().wait(0.02)  # So long must a request have stood for a look to be worth it.
+        threading.Event().wait(0.03)  # So long must a request have stood for a look to be worth it.
         first.settle(Outcome.SUCCESS)
         thread.join()
     assert served == []
@@ -182,6 +182,6 @@ def test_a_client_that_left_while_its_request_was_queued_is_not_served() -> None
 def test_a_client_that_left_while_its_request_stood_in_the_kernel_is_not_served() -> None:
     middleware = GuardMiddleware(answering())
     for state, status in ((8, "503 Service Unavailable"), (1, "200 OK")):
-        request = environ(**{"gunicorn.socket": Aged(age=15, state=state)})
+        request = environ(**{"gunicorn.socket": Aged(age=25, state=state)})
         assert Server().serve(middleware, request).status == status
     assert middleware.guard.snapshot().settled == {Outcome.IGNORED: 1, Outcome.SUCCESS: 1}

@@ -87,7 +87,7 @@ APPS: dict[str, App] = {
     "file": wrapping,
     "reads": reading,
     "204": answering([], "204 No Content"),
-    "304": answering(lambda: Parts(), "304 Not Modified"),
+    "304": answering(Parts, "304 Not Modified"),
     "length": answering(lambda: Parts(b"o", b"k"), headers=[("Content-Length", "2")]),
     "two cookies": answering(headers=[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]),
     "text": answering(["text"]),
