@@ -30,7 +30,7 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 check_environment()
 
 _IMPATIENCE = 0.02
-"""Seconds in a queue after which it is worth a look whether the client is still there."""
+"""Seconds in queues elsewhere after which it is worth a look whether the client is still there."""
 
 _ANY = "", Priority.NORMAL
 
@@ -154,7 +154,8 @@ class GuardMiddleware:
         """Wait for the admission; return the refusal, also of a request whose client has left."""
         try:
             refusal = self.guard.enter(admission)
-            if refusal is None and admission.queue_time > _IMPATIENCE and has_left(environ):
+            stood = admission.admission_time or admission.queue_time > _IMPATIENCE
+            if refusal is None and stood and has_left(environ):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:

@@ -424,12 +424,15 @@ def test_a_second_start_without_an_error_is_the_servers_to_complain_about() -> N
 def test_a_start_that_makes_no_sense_is_the_servers_to_complain_about(status: Any, headers: Any) -> None:
     given_out: list[Any] = []
 
+    def start(*each: Any) -> Any:
+        given_out.append(each)
+
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response(status, headers)
         return Parts(b"a")
 
     middleware = guarded(app)
-    body: Any = middleware(environ(), lambda *each: given_out.append(each))
+    body: Any = middleware(environ(), start)
     assert list(body) == [b"a"]
     body.close()
     assert given_out == [(status, headers)]

@@ -50,7 +50,7 @@ def test_a_key_or_priority_that_fails_lets_the_request_through(options: Any, cap
 
 def test_an_error_inside_the_guard_lets_the_request_through(caplog: pytest.LogCaptureFixture) -> None:
     middleware = GuardMiddleware(answering(Parts(b"ok")))
-    middleware.guard.enter = fail  # type: ignore[method-assign] # A stand-in that fails.
+    middleware.guard.enter = fail  # type: ignore[assignment] # A stand-in that fails.
     assert thrice(middleware, caplog) == 1
 
 

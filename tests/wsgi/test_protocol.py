@@ -113,7 +113,7 @@ def by_wsgiref(app: App, method: str) -> bytes:
     """The bytes that wsgiref sends."""
     output = io.BytesIO()
     handler = Handler(io.BytesIO(b"body"), output, io.StringIO(), environ(REQUEST_METHOD=method))
-    handler.run(app)  # type: ignore[arg-type] # wsgiref's own protocol is the stricter one.
+    handler.run(app)
     return output.getvalue()
 
 
@@ -173,14 +173,14 @@ def _typed(app: App) -> App:
 
 @pytest.mark.parametrize("name", VALID)
 def test_the_validator_finds_nothing_around_and_inside_of_it(name: str) -> None:
-    inside: Any = validator(_typed(APPS[name]))  # type: ignore[arg-type]
-    app: Any = validator(GuardMiddleware(inside))  # type: ignore[arg-type]
+    inside: Any = validator(_typed(APPS[name]))
+    app: Any = validator(GuardMiddleware(inside))
     assert by_wsgiref(app, "GET") == by_wsgiref(_typed(APPS[name]), "GET")
 
 
 def test_the_validator_finds_nothing_in_a_refusal() -> None:
     guarded = GuardMiddleware(answering(), full_guard())
-    checked: Any = validator(guarded)  # type: ignore[arg-type]
+    checked: Any = validator(guarded)
     checked.guard = guarded.guard
     for method in ("GET", "HEAD"):
         assert refused(checked, environ(REQUEST_METHOD=method)).status == "503 Service Unavailable"

@@ -78,7 +78,7 @@ def test_headers_of_one_refusal_are_not_those_of_the_next() -> None:
     middleware = GuardMiddleware(answering(), full_guard())
     given_out: list[Any] = []
 
-    def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+    def start_response(status: str, headers: list[tuple[str, str]]) -> Any:
         headers.append(("x-more", "1"))
         given_out.append(headers)
 
@@ -145,7 +145,8 @@ def test_a_dry_run_refuses_nothing_and_counts_what_it_would_have(monkeypatch: py
     ],
 )
 def test_the_status_tells_the_outcome(status: str, outcome: Outcome) -> None:
-    for body in ([b""], iter([])):
+    bodies: list[Any] = [[b""], iter([])]
+    for body in bodies:
         middleware = GuardMiddleware(answering(body, status))
         Server().serve(middleware)
         assert middleware.guard.snapshot().settled == {outcome: 1}
