@@ -33,6 +33,7 @@ SINGLE = {
     "gunicorn sync": GUNICORN,
     "gunicorn gthread 1": [*GUNICORN, "-k", "gthread", "--threads", "1"],
     "gunicorn gevent": [*GUNICORN, "-k", "gevent"],
+    "gunicorn gevent_pywsgi": [*GUNICORN, "-k", "gevent_pywsgi"],
     "werkzeug 1": ["-c", WERKZEUG.replace("{threaded}", "False")],
 }
 PATIENCE = 20.0
