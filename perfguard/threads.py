@@ -61,8 +61,10 @@ class SyncToAsync(asgiref.sync.SyncToAsync[_P, _R], Generic[_P, _R]):
         executor: ThreadPoolExecutor | None = None,
         context: Context | None = None,
     ) -> None:
-        super().__init__(func, thread_sensitive, executor, context)
-        self._call = asgiref.sync.SyncToAsync(_begun, thread_sensitive, executor, context)
+        # asgiref knows a context from 3.9 on.
+        options = {} if context is None else {"context": context}
+        super().__init__(func, thread_sensitive, executor, **options)
+        self._call = asgiref.sync.SyncToAsync(_begun, thread_sensitive, executor, **options)
 
     async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Call the function on its thread."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Self
 
 import pytest
 
-from tests.wsgi.serving import GUNICORN, PATIENCE, Running, serving
+from tests.wsgi.serving import CONCURRENT, GUNICORN, PATIENCE, SINGLE, Running, serving
 
 WORKERS = {
     "sync": [],
@@ -106,6 +108,31 @@ def test_a_worker_that_is_killed_takes_no_other_with_it(kind: str, tmp_path: Pat
         for _ in range(20):
             assert server.get("/stream") == (200, b"1 0 0 ")
         assert len(workers(server)) == 2
+
+
+def leave(server: Running, seed: int) -> None:
+    """Be a client that asks for something, reads a little of it, and leaves at any time."""
+    chance = Random(seed)
+    pause = threading.Event()
+    for _ in range(25):
+        with server.ask(chance.choice(["/slow", "/endless", "/stream", "/written", "/"])) as client:
+            client.settimeout(chance.choice([0.001, 0.02, 0.2]))
+            with contextlib.suppress(OSError):
+                client.recv(chance.choice([1, 100, 100_000]))
+            pause.wait(chance.choice([0.0, 0.01]))
+
+
+@pytest.mark.parametrize("name", [*CONCURRENT, "gunicorn sync"])
+def test_clients_that_leave_at_any_time_leave_nothing_behind(name: str, tmp_path: Path) -> None:
+    """No permit, no stream, no thread that waits for ever."""
+    with serving((CONCURRENT | SINGLE)[name], tmp_path) as server:
+        clients = [threading.Thread(target=leave, args=[server, seed]) for seed in range(8)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join(60.0)
+        server.until_state("0 0 0")
+        assert server.get("/stream") == (200, b"1 0 0 ")
 
 
 def workers(server: Running) -> list[int]:
