@@ -70,6 +70,7 @@ class GuardMiddleware:
     app: App
     _exempt: frozenset[str]
     _proxy_clock: _arrival.ProxyClock
+    _proxied: bool
     _key: Callable[[Environ], str] | None
     _priority: Callable[[Environ], Priority] | None
     _uniform: bool
@@ -98,6 +99,7 @@ class GuardMiddleware:
         self.guard = Guard() if guard is None else guard
         self._exempt = paths_of(exempt)
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
+        self._proxied = bool(self._proxy_clock)
         self._key = key
         self._priority = priority
         self._uniform = key is None and priority is None
@@ -142,7 +144,7 @@ class GuardMiddleware:
         arrival = self.guard.now()
         try:
             age = age_of(environ)
-            if self._proxy_clock:
+            if self._proxied:
                 age = max(age, self._proxy_clock.age(scope_of(environ), time.time()))
             arrival -= age
         except BaseException as error:
