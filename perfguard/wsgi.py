@@ -157,7 +157,7 @@ class GuardMiddleware:
         try:
             refusal = self.guard.enter(admission)
             stood = admission.admission_time or admission.queue_time > _IMPATIENCE
-            if refusal is None and stood and has_left(environ):
+            if refusal is None and stood and not self.guard.dry_run and has_left(environ):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:

@@ -14,6 +14,7 @@ import pytest
 
 from perfguard import _environ
 from perfguard._environ import age_of, has_left, scope_of, socket_of
+from perfguard.guard import Guard
 from perfguard.outcome import Outcome
 from perfguard.wsgi import GuardMiddleware
 from tests.wsgi.calls import Server, answering, environ, full_guard, until_queued
@@ -184,3 +185,10 @@ def test_a_client_that_left_while_its_request_stood_in_the_kernel_is_not_served(
         request = environ() | {"gunicorn.socket": Aged(age=25, state=state)}
         assert Server().serve(middleware, request).status == status
     assert middleware.guard.snapshot().settled == {Outcome.IGNORED: 1, Outcome.SUCCESS: 1}
+
+
+def test_a_dry_run_serves_a_client_that_closed_its_half_of_the_connection() -> None:
+    """It may yet read the answer; a trial changes nothing for anybody."""
+    middleware = GuardMiddleware(answering(), Guard(dry_run=True))
+    request = environ() | {"gunicorn.socket": Aged(age=25, state=8)}
+    assert Server().serve(middleware, request).body == b"ok"
