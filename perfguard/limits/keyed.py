@@ -186,7 +186,7 @@ class KeyedLimiter:
         return limiter
 
     def _added(self, key: str) -> Limiter:
-        if key != OTHER and len(self._limiters) >= self.max_keys and not self._dropped_one():
+        if key != OTHER and self._crowded() and not self._dropped_one():
             return self._of(OTHER)
         limiter = self._limiters[key] = self._make(key)
         limiter.key = key
@@ -194,9 +194,12 @@ class KeyedLimiter:
             limiter.report_to(self._observer)
         return limiter
 
+    def _crowded(self) -> bool:
+        return len(self._limiters) - (OTHER in self._limiters) >= self.max_keys
+
     def _dropped_one(self) -> bool:
         for key, limiter in self._limiters.items():
-            if not limiter.in_flight and not len(limiter):
+            if key != OTHER and not limiter.in_flight and not len(limiter):
                 self._no_longer_waiting(limiter)
                 del self._limiters[key]
                 self._touched.pop(key, None)

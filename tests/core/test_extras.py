@@ -24,9 +24,10 @@ except ModuleNotFoundError as error:
     [
         ("perfguard_fastapi", ["fastapi"], "fastapi perfguard_fastapi needs 'fastapi'. Install it with: "),
         ("perfguard_fastapi", ["fastapi", "starlette"], "fastapi perfguard_fastapi needs 'fastapi'. Install it with: "),
+        ("perfguard_flask", ["flask"], "flask perfguard_flask needs 'flask'. Install it with: "),
         ("perfguard_starlette", ["starlette"], "starlette perfguard_starlette needs 'starlette'. Install it with: "),
     ],
-    ids=["fastapi", "both", "starlette"],
+    ids=["fastapi", "both", "flask", "starlette"],
 )
 def test_an_integration_alone_says_what_to_install(package: str, missing: list[str], message: str) -> None:
     """As the command line does."""

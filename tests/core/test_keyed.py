@@ -140,6 +140,17 @@ def test_keys_without_room_share_one_limiter() -> None:
     assert _keys(keyed) == ["a", OTHER]
 
 
+def test_limit_of_the_rest_makes_no_room_for_one_key_more() -> None:
+    """Rounds of busy keys do not add up: the rest is not counted among the keys, and not dropped for one."""
+    keyed = KeyedLimiter(_one, max_keys=2)
+    for round_ in range(20):
+        tickets = [_ticket(keyed, f"{round_}.{number}") for number in range(3)]
+        for ticket in tickets:
+            keyed.settle(ticket, Outcome.SUCCESS, 0.0)
+
+    assert len(_keys(keyed)) == 3
+
+
 def test_call_with_the_key_of_the_rest_joins_the_rest() -> None:
     """A client that names its key `_OTHER` gets no limiter beyond the cap."""
     keyed = KeyedLimiter(_one, max_keys=1)

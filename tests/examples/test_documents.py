@@ -14,13 +14,14 @@ import perfguard.asgi
 import perfguard.limits
 import perfguard.wsgi
 import perfguard_starlette
+from perfguard_flask import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
-_SECTION = re.compile(r"^### `(\w+)`\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^### `([\w ]+)`\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(\w+)` \| (.*?) \|", re.MULTILINE)
 
 
@@ -96,6 +97,18 @@ def test_own_arguments_of_the_starlette_middleware_are_described() -> None:
 
     assert own == {"max_keys"}
     assert "`max_keys`" in _described()["perfguard_starlette"]
+
+
+def test_settings_of_flask_are_described() -> None:
+    """Names in both places, order and defaults."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*?) \|", _described()["perfguard_flask"], re.MULTILINE)
+    defaults = settings.read({}, {})
+
+    assert [name for name, _, _ in rows] == list(settings.Options.__annotations__)
+    for name, configured, default in rows:
+        assert configured == settings.PREFIX + name.upper()
+        if default.startswith("`"):
+            assert ast.literal_eval(default.strip("`")) == defaults[name].value
 
 
 def _layers(lines: list[str]) -> list[set[str]]:

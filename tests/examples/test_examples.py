@@ -4,6 +4,7 @@ import asyncio
 import logging
 import runpy
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ async def _get(app: Any, *paths: str) -> list[httpx.Response]:
 
 def test_every_example_is_tested() -> None:
     """A new one needs a test below."""
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"dry_run.py", "fastapi_one_line.py", "fastapi_routes.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "dry_run.py",
+        "fastapi_one_line.py",
+        "fastapi_routes.py",
+        "flask_app.py",
+    }
 
 
 def test_one_line_answers_everyone_under_a_burst() -> None:
@@ -65,3 +71,24 @@ def test_dry_run_refuses_nothing_and_says_what_it_would_have(caplog: pytest.LogC
     assert {each.status_code for each in burst} == {200}
     assert sum(report["would_have_refused"].values()) == sum("would refuse" in text for text in caplog.messages) > 0
     assert report["advised_limit"] >= 1
+
+
+def test_flask_limits_its_routes_each_on_their_own() -> None:
+    """Reports are refused while every product is served, and the state can be read."""
+    app = _app("flask_app.py")
+
+    def get(path: str) -> int:
+        with app.test_client().get(path) as response:
+            return int(response.status_code)
+
+    with ThreadPoolExecutor(80) as pool:
+        reports = pool.map(get, ["/reports/7"] * 160)
+        products = pool.map(get, [f"/products/{number}" for number in range(20)])
+        assert set(products) == {200}
+        assert set(reports) == {200, 503}
+
+    assert [get(path) for path in ("/batch/reports", "/version")] == [200, 200]
+    snapshot = app.test_client().get("/guard").json
+    limits = {each["key"] for each in snapshot["limiters"]}
+    assert limits == {"/reports/<int:customer>", "/products/<int:product>", "/batch/reports"}
+    assert snapshot["in_flight"] == 0
