@@ -18,8 +18,9 @@ TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 # struct tcp_info in linux/tcp.h: eight single bytes, then 32-bit words; the word at 52 is
 # tcpi_last_data_recv, the milliseconds since the last data arrived.
-_LAST_DATA_RECV = 52
-_word = struct.Struct("=I")
+_age_word = struct.Struct("=52xI")
+_AGE_SIZE = 56
+_TCP = socket.IPPROTO_TCP
 
 # Even an idle connection shows less than this after a request that came a moment ago;
 # more means that the last data was not this request's.
@@ -57,8 +58,7 @@ def socket_age(sock: Any) -> float:
     if TCP_INFO is None:
         return 0.0
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, _LAST_DATA_RECV + 4)
-        age = _word.unpack_from(info, _LAST_DATA_RECV)[0] / 1000.0
+        age: float = _age_word.unpack(sock.getsockopt(_TCP, TCP_INFO, _AGE_SIZE))[0] / 1000.0
     except (AttributeError, OSError, TypeError, struct.error):
         return 0.0
     return age if age < _LONGEST_AGE else 0.0

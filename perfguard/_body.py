@@ -7,7 +7,7 @@ from typing import Any
 
 from perfguard.admission import Admission, outcome_of
 from perfguard.context import Serving
-from perfguard.outcome import outcome_of_status
+from perfguard.outcome import Outcome, outcome_of_status
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 
@@ -35,16 +35,16 @@ class OpenStreams:
         """How many are open."""
         return len(self._open)
 
-    def opened(self, body: object) -> bool:
+    def opened(self, stream: object) -> bool:
         """Count a stream; say whether there was room for it."""
         if len(self._open) >= self.most:
             return False
-        self._open.add(id(body))
+        self._open.add(id(stream))
         return True
 
-    def closed(self, body: object) -> None:
+    def closed(self, stream: object) -> None:
         """Count a stream no longer, if it was counted."""
-        self._open.discard(id(body))
+        self._open.discard(id(stream))
 
 
 class Response:
@@ -53,111 +53,123 @@ class Response:
     A body that is there as a whole (a list, or a file for the server's file wrapper) ends
     the service when the application returns it. One that comes in parts ends it with the
     first part, if more are to come (a stream, counted under its own cap), else at its
-    `close`, or when it is dropped by a server that never closes. A stream over the cap
+    `close`, or when it is dropped by a server that never closes. So does one that is
+    written, for which the application's return is the `close`. A stream over the cap
     keeps its permit until it ends, so that streams are bounded without being cut.
 
     Args:
         admission: What to settle.
         start_response: The server's.
         streams: Where streams count.
+
+    Attributes:
+        started: Whether a part with any bytes has come.
     """
 
-    __slots__ = ("_admission", "_length", "_start_response", "_status", "_streams")
+    __slots__ = ("_admission", "_headers", "_start_response", "_status", "_streams", "_write", "started")
 
+    started: bool
     _admission: Admission
     _start_response: StartResponse
     _streams: OpenStreams
-    _status: int
-    _length: int | None
+    _status: Any
+    _headers: Any
+    _write: Callable[[bytes], object]
 
     def __init__(self, admission: Admission, start_response: StartResponse, streams: OpenStreams) -> None:
         self._admission = admission
         self._start_response = start_response
         self._streams = streams
-        self._status = 0
-        self._length = None
+        self._status = ""
+        self._headers = ()
+        self.started = False
 
-    def start(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-        """Hand the status and the headers on, and note what they say; the application's `start_response`."""
-        write = self._start_response(status, headers, *exc_info)
-        self._status, self._length = _status_of(status), _length_of(headers)
-
-        def written(data: bytes) -> object:
-            # A body that is written has no close of its own: each part is as good as the last.
-            self.settle()
-            return write(data)
-
-        return written
+    def start(
+        self, status: str, headers: list[tuple[str, str]], *exc_info: Any, **named: Any
+    ) -> Callable[[bytes], object]:
+        """Hand the status and the headers on, and note them; the application's `start_response`."""
+        self._write = self._start_response(status, headers, *exc_info, **named)
+        self._status = status
+        self._headers = headers
+        return self._written
 
     def followed(self, body: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
         """Return the body for the server: as it is where all of it is there."""
-        wrapper = environ.get("wsgi.file_wrapper")
-        if isinstance(body, (list, tuple)) or (isinstance(wrapper, type) and isinstance(body, wrapper)):
-            self.settle()
+        if isinstance(body, (list, tuple)) or _is_file(body, environ.get("wsgi.file_wrapper")):
+            self.closed()
             return body
         return SizedBody(body, self) if hasattr(body, "__len__") else Body(body, self)
 
     def serve(self, body: Body) -> bytes:
         """Return the next part, produced as part of the service."""
         with Serving(self._admission):
-            return body.produced()
+            part = body.produced()
+        if part and not self.started:
+            self._first(part)
+        return part
 
-    def first(self, part: bytes, body: Body) -> None:
-        """Take note of the first part of a body that has any bytes."""
-        whole = self._length is not None and len(part) >= self._length
-        if not whole and self._streams.opened(body):
-            self.settle()
+    def closed(self, error: BaseException | None = None) -> None:
+        """End what is still open, for good or with an error; from the second time on it does nothing."""
+        if self.started:
+            self._streams.closed(self)
+        self.settle(error)
 
     def settle(self, error: BaseException | None = None) -> None:
         """End the service, for good or with an error."""
+        if self._admission.settled:
+            return
         if error is not None:
             self._admission.settle(outcome_of(type(error)))
+        elif self._status == "200 OK":
+            self._admission.settle(Outcome.SUCCESS)
         else:
-            self._admission.settle(outcome_of_status(self._status))
+            self._admission.settle(outcome_of_status(_status_of(self._status)))
 
-    def closed(self, body: Body) -> None:
-        """End what is still open."""
-        self._streams.closed(body)
-        self.settle()
+    def _written(self, data: bytes) -> object:
+        """Hand a part on to the server; the application's `write`."""
+        if data and not self.started:
+            self._first(data)
+        return self._write(data)
+
+    def _first(self, part: bytes) -> None:
+        self.started = True
+        length = _length_of(self._headers)
+        whole = length is not None and isinstance(part, bytes) and len(part) >= length
+        if not whole and self._streams.opened(self):
+            self.settle()
 
 
 class Body:
     """The parts of a body, handed on one by one."""
 
-    __slots__ = ("_iterable", "_parts", "_response", "_started")
+    __slots__ = ("_iterable", "_parts", "_response")
 
     _iterable: Iterable[bytes]
     _parts: Iterator[bytes] | None
     _response: Response
-    _started: bool
 
     def __init__(self, iterable: Iterable[bytes], response: Response) -> None:
         self._iterable = iterable
         self._parts = None
         self._response = response
-        self._started = False
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._parts is None:
-            self._parts = iter(self._iterable)
         return self
 
     def __next__(self) -> bytes:
+        response = self._response
         try:
-            part = self.produced() if self._started else self._response.serve(self)
+            return self.produced() if response.started else response.serve(self)
         except StopIteration:
             raise
         except BaseException as error:
-            self._response.settle(error)
+            response.settle(error)
             raise
-        if part and not self._started:
-            self._started = True
-            self._response.first(part, self)
-        return part
 
     def produced(self) -> bytes:
         """Return the application's next part."""
-        self._parts = self._parts or iter(self._iterable)
+        if self._parts is None:
+            self._parts = iter(self._iterable)
         return next(self._parts)
 
     def close(self) -> None:
@@ -170,11 +182,11 @@ class Body:
             self._response.settle(error)
             raise
         finally:
-            self._response.closed(self)
+            self._response.closed()
 
     def __del__(self) -> None:
         # Some servers never call close, say when the client has left.
-        self._response.closed(self)
+        self._response.closed()
 
 
 class SizedBody(Body):
@@ -186,7 +198,15 @@ class SizedBody(Body):
         return len(self._iterable)  # type: ignore[arg-type]
 
 
-def _status_of(status: str) -> int:
+def _is_file(body: object, wrapper: object) -> bool:
+    """Say whether the server's file wrapper made a body, which the server then knows again."""
+    if isinstance(wrapper, type):
+        return isinstance(body, wrapper)
+    # uWSGI's is a function, and returns the file itself.
+    return wrapper is not None and hasattr(body, "read")
+
+
+def _status_of(status: Any) -> int:
     try:
         return int(status[:3])
     except (TypeError, ValueError):

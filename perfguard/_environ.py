@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from perfguard._arrival import socket_age
+from perfguard._arrival import TCP_INFO, socket_age
 
 Environ = dict[str, Any]
+_T = TypeVar("_T")
 
 _LONGEST_AGE = 60.0
+
+# linux/tcp_states.h: any other state means that an end of the connection was closed.
+_ESTABLISHED = 1
+
+# What servers call the peer of a Unix socket, which has no address: Werkzeug, waitress.
+_NAMELESS = ("<local>", "localhost")
+
+_STAMPS = (("x-request-start", "HTTP_X_REQUEST_START"), ("x-queue-start", "HTTP_X_QUEUE_START"))
 
 
 def age_of(environ: Environ) -> float:
@@ -22,44 +33,65 @@ def age_of(environ: Environ) -> float:
     sock = socket_of(environ)
     if sock is not None:
         return socket_age(sock)
+    if "uwsgi.version" in environ:
+        return _in_uwsgi(socket_age)
     queued = environ.get("mod_wsgi.queue_start")
-    if queued is not None:
-        return _since(queued)
-    return _age_in_uwsgi() if "uwsgi.version" in environ else 0.0
+    return 0.0 if queued is None else _since(queued)
 
 
 def socket_of(environ: Environ) -> Any:
     """Return the client's socket, `None` where the server hides it."""
     sock = environ.get("gunicorn.socket")
-    return environ.get("werkzeug.socket") if sock is None else sock
+    if sock is None:
+        sock = environ.get("werkzeug.socket")
+    # So does gunicorn's `gevent_pywsgi` worker call it.
+    return environ.get("gunicorn.sock") if sock is None else sock
 
 
 def has_left(environ: Environ) -> bool:
-    """Say whether the client is known to have closed its connection."""
+    """Say whether the client is known to have closed its connection, or its half of it."""
     gone = environ.get("waitress.client_disconnected")
     if gone is not None:
         return bool(gone())
     sock = socket_of(environ)
-    if sock is None:
-        return False
-    try:
-        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except ConnectionError:
-        return True
-    except (OSError, ValueError):
-        # Nothing to read: it waits for the answer. (A TLS socket takes no flags.)
-        return False
+    if sock is not None:
+        return _is_closed(sock)
+    return "uwsgi.version" in environ and _in_uwsgi(_is_closed)
 
 
 def scope_of(environ: Environ) -> dict[str, Any]:
-    """Return the peer and the headers that a proxy's stamp may be in, as an ASGI scope has them."""
+    """Return the peer and the headers that a proxy's stamp may be in, as an ASGI scope has them.
+
+    Servers join a header that comes twice by commas (RFC 3875, 4.1.18); here it is two again.
+    """
     headers = [
-        (name.encode(), environ[key].encode("latin-1", "replace"))
-        for name, key in (("x-request-start", "HTTP_X_REQUEST_START"), ("x-queue-start", "HTTP_X_QUEUE_START"))
+        (name.encode(), value.encode("latin-1", "replace"))
+        for name, key in _STAMPS
         if key in environ
+        for value in environ[key].split(",", 1)
     ]
     peer = environ.get("REMOTE_ADDR")
-    return {"client": (peer, 0) if peer else None, "headers": headers}
+    return {"client": (peer, 0) if peer and peer not in _NAMELESS else None, "headers": headers}
+
+
+def _is_closed(sock: Any) -> bool:
+    """Say whether the other end was closed; never waits and takes nothing from the stream."""
+    try:
+        if TCP_INFO is not None:
+            state: int = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0]
+            return state != _ESTABLISHED
+    except (OSError, IndexError):
+        # No TCP: a Unix socket tells by being at its end.
+        pass
+    try:
+        # Asked first, since gevent's sockets wait for data whatever the flags say.
+        readable = bool(select.select([sock], [], [], 0)[0])
+        return readable and not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except ConnectionError:
+        return True
+    except (OSError, TypeError, ValueError):
+        # TLS takes no flags, and `select` no descriptor of 1024 and more: it counts as there.
+        return False
 
 
 def _since(stamp: str) -> float:
@@ -68,12 +100,13 @@ def _since(stamp: str) -> float:
     return age if 0.0 < age < _LONGEST_AGE else 0.0
 
 
-def _age_in_uwsgi() -> float:
+def _in_uwsgi(ask: Callable[[socket.socket], _T]) -> _T:
+    """Ask the client's socket, which uWSGI gives as a descriptor of its own."""
     # The module exists inside of uWSGI alone.
     import uwsgi
 
     connection = socket.socket(fileno=uwsgi.connection_fd())
     try:
-        return socket_age(connection)
+        return ask(connection)
     finally:
         connection.detach()

@@ -108,6 +108,7 @@ class Notifier:
             outcome=outcome,
             queue_time=admission.queue_time,
             service_time=0.0 if admission.admitted_at is None else now - admission.admitted_at,
+            thread_time=admission.thread_time,
         )
 
 

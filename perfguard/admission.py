@@ -44,14 +44,16 @@ class Admission(Passage):
         queue_time: Seconds from arrival to admission.
         admission_time: The part of it spent in the admission queue, in seconds.
         admitted_at: The instant of admission in the guard's clock, `None` before.
+        thread_time: Seconds of its service that were spent waiting for a thread of a pool.
         settled: Whether the outcome has been given.
         lane: The pacing of the event loop on which it was admitted, `None` for a thread.
     """
 
-    __slots__ = ("_gate", "admission_time", "admitted_at", "lane", "queue_time", "settled")
+    __slots__ = ("_gate", "admission_time", "admitted_at", "lane", "queue_time", "settled", "thread_time")
 
     queue_time: float
     admission_time: float
+    thread_time: float
     admitted_at: float | None
     settled: bool
     lane: Lane | None
@@ -63,6 +65,7 @@ class Admission(Passage):
         self._gate = gate
         self.queue_time = 0.0
         self.admission_time = 0.0
+        self.thread_time = 0.0
         self.admitted_at = None
         self.settled = False
         self.lane = None
@@ -103,6 +106,18 @@ class Admission(Passage):
         for ticket in self.tickets:
             if isinstance(ticket, Ticket):
                 ticket.wait += seconds
+
+    def waited_for_thread(self, seconds: float) -> None:
+        """Say that the call waited for a thread of a pool: `waited`, and kept in `thread_time` as well.
+
+        Args:
+            seconds: The wait, within its service time; may be told in parts.
+
+        Raises:
+            ConfigurationError: `seconds` is negative or not finite.
+        """
+        self.waited(seconds)
+        self.thread_time += seconds
 
     def refused_at(self, place: Place) -> Rejected | None:
         """Take the refusal out of a place whose wait is over; `None` if the call may start."""

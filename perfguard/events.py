@@ -75,6 +75,8 @@ class Settled(NamedTuple):
         outcome: How.
         queue_time: Seconds from arrival to admission.
         service_time: Seconds from admission to the end of service.
+        thread_time: The part of it that was spent waiting for a thread, in seconds, where
+            `perfguard.threads` measures it.
     """
 
     guard: str
@@ -83,6 +85,7 @@ class Settled(NamedTuple):
     outcome: Outcome
     queue_time: float
     service_time: float
+    thread_time: float = 0.0
 
 
 class LimitChanged(NamedTuple):

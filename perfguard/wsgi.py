@@ -16,8 +16,8 @@ from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals
 from perfguard._options import EXEMPT, check_options, paths_of
-from perfguard.admission import Admission, outcome_of
-from perfguard.context import Serving, current_deadline
+from perfguard.admission import Admission
+from perfguard.context import current_admission, current_deadline
 from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
@@ -30,7 +30,9 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 check_environment()
 
 _IMPATIENCE = 0.02
-"""Seconds in a queue after which it is worth a look whether the client is still there."""
+"""Seconds in queues elsewhere after which it is worth a look whether the client is still there."""
+
+_ANY = "", Priority.NORMAL
 
 _STATUS_LINE = f"{STATUS} Service Unavailable"
 
@@ -68,8 +70,10 @@ class GuardMiddleware:
     app: App
     _exempt: frozenset[str]
     _proxy_clock: _arrival.ProxyClock
+    _proxied: bool
     _key: Callable[[Environ], str] | None
     _priority: Callable[[Environ], Priority] | None
+    _uniform: bool
     _timeout: float | None
     _max_streams: int
     _streams: OpenStreams
@@ -95,8 +99,10 @@ class GuardMiddleware:
         self.guard = Guard() if guard is None else guard
         self._exempt = paths_of(exempt)
         self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
+        self._proxied = bool(self._proxy_clock)
         self._key = key
         self._priority = priority
+        self._uniform = key is None and priority is None
         self._timeout = timeout
         self._max_streams = max_streams
         self._start_afresh()
@@ -114,7 +120,7 @@ class GuardMiddleware:
             return self.app(environ, start_response)
         if not guard.enabled:
             return self._serve_unguarded(environ, start_response)
-        key, priority = self._kind_of(environ)
+        key, priority = _ANY if self._uniform else self._kind_of(environ)
         refusal = guard.refused_again(key, priority) if guard.standing else None
         if refusal is None:
             admission = Admission(guard, self._call(environ, key, priority))
@@ -131,14 +137,14 @@ class GuardMiddleware:
                 raise TypeError(f"not a key and a Priority: {key!r}, {priority!r}")
         except BaseException as error:
             self._fault("the request's key or priority", error)
-            return "", Priority.NORMAL
+            return _ANY
         return key, priority
 
     def _call(self, environ: Environ, key: str, priority: Priority) -> Call:
         arrival = self.guard.now()
         try:
             age = age_of(environ)
-            if self._proxy_clock:
+            if self._proxied:
                 age = max(age, self._proxy_clock.age(scope_of(environ), time.time()))
             arrival -= age
         except BaseException as error:
@@ -150,33 +156,38 @@ class GuardMiddleware:
         """Wait for the admission; return the refusal, also of a request whose client has left."""
         try:
             refusal = self.guard.enter(admission)
-            if refusal is None and admission.queue_time > _IMPATIENCE and has_left(environ):
+            stood = admission.admission_time or admission.queue_time > _IMPATIENCE
+            if refusal is None and stood and not self.guard.dry_run and has_left(environ):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:
+            # Not what ends the thread or greenlet that waited, say a worker's own time limit.
             self._fault("admission", error)
             return None
         return refusal
 
     def _serve(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = Response(admission, start_response, self._streams)
+        deadline = admission.call.deadline
+        outer = current_admission.set(admission)
+        outer_deadline = None if deadline is None else current_deadline.set(deadline)
         try:
-            with Serving(admission):
-                body = self.app(environ, response.start)
+            body = self.app(environ, response.start)
         except BaseException as error:
-            admission.settle(outcome_of(type(error)))
+            response.closed(error)
             raise
+        finally:
+            current_admission.reset(outer)
+            if outer_deadline is not None:
+                current_deadline.reset(outer_deadline)
         return response.followed(body, environ)
 
     def _serve_unguarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve with the guard off: the application's deadline is its own, and stays."""
         if self._timeout is None:
             return self.app(environ, start_response)
-        outer = current_deadline.set(self._call(environ, "", Priority.NORMAL).deadline)
-        try:
-            return self.app(environ, start_response)
-        finally:
-            current_deadline.reset(outer)
+        # Never admitted, so that it counts nowhere and ends nothing.
+        return self._serve(Admission(self.guard, self._call(environ, *_ANY)), environ, start_response)
 
     def _refuse(self, error: Rejected, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:

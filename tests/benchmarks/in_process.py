@@ -19,6 +19,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from perfguard.asgi import GuardMiddleware
+from tests.benchmarks import wsgi_costs
 from tests.benchmarks.costs import Cost, head, line
 from tests.benchmarks.refusing import AlwaysFull
 from tests.benchmarks.serving import CORES, ROOT, pinned
@@ -98,7 +99,9 @@ def scope() -> dict[str, Any]:
 def costs() -> list[Cost]:
     """All of it, on the core that servers are measured on."""
     with pinned(CORES.server):
-        return [*uvloop.run(requests()), *imports()]
+        asgi = uvloop.run(requests())
+        with connected() as (sock, client):
+            return [*asgi, *wsgi_costs.requests(sock, client), *imports()]
 
 
 async def requests() -> list[Cost]:
@@ -160,7 +163,12 @@ async def turns() -> float:
 
 def imports() -> list[Cost]:
     """Starting an interpreter with and without `import perfguard`, interleaved."""
-    statements = {"bare": "pass", "core": "import perfguard", "asgi": "import perfguard.asgi"}
+    statements = {
+        "bare": "pass",
+        "core": "import perfguard",
+        "asgi": "import perfguard.asgi",
+        "wsgi": "import perfguard.wsgi",
+    }
     samples: dict[str, list[float]] = {name: [] for name in statements}
     for _ in range(IMPORTS):
         for name, statement in statements.items():
@@ -171,6 +179,7 @@ def imports() -> list[Cost]:
     return [
         _import(statements["core"], middles["core"] - middles["bare"], _IMPORT_GOAL),
         _import(statements["asgi"], middles["asgi"] - middles["bare"]),
+        _import(statements["wsgi"], middles["wsgi"] - middles["bare"]),
     ]
 
 

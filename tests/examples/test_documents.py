@@ -12,6 +12,7 @@ import pytest
 
 import perfguard.asgi
 import perfguard.limits
+import perfguard.wsgi
 import perfguard_django.options
 import perfguard_starlette
 from perfguard_flask import settings
@@ -81,6 +82,14 @@ def test_described_arguments_are_those_of_the_code(name: str) -> None:
     for parameter, (_, default) in zip(parameters, rows, strict=True):
         if default.startswith("`"):
             assert ast.literal_eval(default.strip("`")) == parameter.default
+
+
+def test_the_arguments_of_both_protocols_are_the_same() -> None:
+    """One table describes them."""
+    asgi, wsgi = (inspect.signature(each.GuardMiddleware).parameters for each in (perfguard.asgi, perfguard.wsgi))
+
+    assert list(asgi) == list(wsgi)
+    assert [each.default for each in asgi.values()] == [each.default for each in wsgi.values()]
 
 
 def test_own_arguments_of_the_starlette_middleware_are_described() -> None:

@@ -245,22 +245,20 @@ def test_key_or_priority_that_fails_does_not_fail_the_request(caplog: pytest.Log
     assert "key or priority" in caplog.text
 
 
+# linux/tcp_states.h
+ESTABLISHED, CLOSE, CLOSE_WAIT = 1, 7, 8
+
+
 class Socket:
     """A client's socket that says how long its data has stood, and whether it has closed."""
 
-    def __init__(self, age_ms: int, news: bytes | Exception = b"x") -> None:
+    def __init__(self, age_ms: int, state: int = ESTABLISHED) -> None:
         self._age = age_ms
-        self._news = news
+        self._state = state
 
-    def getsockopt(self, *_: int) -> bytes:
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
         """The start of `struct tcp_info`."""
-        return bytes(52) + self._age.to_bytes(4, "little")
-
-    def recv(self, *_: int) -> bytes:
-        """What a look ahead finds."""
-        if isinstance(self._news, Exception):
-            raise self._news
-        return self._news
+        return (bytes([self._state]) + bytes(51) + self._age.to_bytes(4, "little"))[:size]
 
 
 @pytest.mark.parametrize("name", ["gunicorn.socket", "werkzeug.socket"])
@@ -273,9 +271,9 @@ def test_age_in_the_kernel_counts_against_the_deadline(name: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "left"),
     [
-        ({"gunicorn.socket": Socket(100, b"")}, True),
-        ({"gunicorn.socket": Socket(100, ConnectionResetError())}, True),
-        ({"gunicorn.socket": Socket(100, BlockingIOError())}, False),
+        ({"gunicorn.socket": Socket(100, CLOSE_WAIT)}, True),
+        ({"gunicorn.socket": Socket(100, CLOSE)}, True),
+        ({"gunicorn.socket": Socket(100)}, False),
         ({"waitress.client_disconnected": lambda: True, "mod_wsgi.queue_start": "1"}, False),
     ],
 )
