@@ -136,6 +136,12 @@ SETTINGS = (
         goals=_goals(0.99, {4.0: 0.90}),
     ),
     Setting(
+        name="sync views of 2 ms CPU, Django under uvicorn uvloop",
+        service=Service(server=UVLOOP, app="compute", module="django_apps", work=0.002),
+        goals={2.0: Goal(of_limit=0.90, answered=0.99)},
+        peers=("none", "middleware"),
+    ),
+    Setting(
         name="CPU 2 ms, gunicorn sync",
         service=_WSGI,
         goals=_of_limit(0.92, (1.5, 2.0, 5.0)),
