@@ -12,7 +12,8 @@ from perfguard.outcome import Priority
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
 
-_ATTRIBUTE = "__perfguard_marks__"
+ATTRIBUTE = "__perfguard_marks__"
+"""What marked objects carry them by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def mark(endpoint: Endpoint, marks: Marks) -> Endpoint:
     if not callable(endpoint):
         raise ConfigurationError("endpoint", endpoint, "must be a function, a class or an application")
     try:
-        setattr(endpoint, _ATTRIBUTE, marks.over(marks_of(endpoint)))
+        setattr(endpoint, ATTRIBUTE, marks.over(marks_of(endpoint)))
     except AttributeError:
         remedy = "must be able to carry attributes: mark the function, not the bound method"
         raise ConfigurationError("endpoint", endpoint, remedy) from None
@@ -93,7 +94,7 @@ def mark(endpoint: Endpoint, marks: Marks) -> Endpoint:
 
 def marks_of(endpoint: object) -> Marks:
     """Return the marks of an endpoint, through any `functools.partial`."""
-    marks = getattr(endpoint, _ATTRIBUTE, None)
+    marks = getattr(endpoint, ATTRIBUTE, None)
     if isinstance(marks, Marks):
         return marks
     return marks_of(endpoint.func) if isinstance(endpoint, functools.partial) else Marks()

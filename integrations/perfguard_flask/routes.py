@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wsgi import get_host
 
+from perfguard.marks import Marks, marks_of
 from perfguard.outcome import Priority
-from perfguard_flask.marks import Marks, marks_of
 
 Environ = dict[str, Any]
 

@@ -176,7 +176,8 @@ class AdmissionQueue:
         elif self.state is not Backpressure.SHEDDING:
             self._above_since = None
             self.state = Backpressure.NORMAL
-        elif wait < target / 4:
+        elif wait < target / 4 or not length:
+            # Behind nobody, less than the target is a turn of the loop or the kernel's coarse clock.
             self._recover(now)
         else:
             self._below_since = None

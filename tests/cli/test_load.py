@@ -190,7 +190,7 @@ def test_alarms_ring() -> None:
             rung = asyncio.Event()
             alarm = make(rung.set)
             alarm.set(asyncio.get_running_loop().time() + 0.01)
-            await asyncio.wait_for(rung.wait(), 5.0)
+            assert await asyncio.wait_for(rung.wait(), 5.0)
             alarm.close()
             alarm.close()
 

@@ -180,3 +180,20 @@ def test_limiter_queues_a_call_that_stood_unseen_for_longer_than_the_target() ->
     assert isinstance(place, Place)
     assert limiter.queue.state is Backpressure.PUSHBACK
     assert limiter.head(1.0) is place
+
+
+def test_shedding_ends_while_calls_start_at_once_though_the_kernel_had_them_for_a_moment() -> None:
+    """8 ms behind another call, with nobody in line, is no queue."""
+    limiter = Limiter(Ratchet(10))
+    now = 0.0
+    while limiter.queue.state is not Backpressure.SHEDDING:
+        now += 0.01
+        limiter.queue.watch(now - 0.05, now, 0)
+
+    for _ in range(12):
+        now += 0.01
+        ticket = limiter.admit(Call(arrival=now - 0.008), now)
+        assert isinstance(ticket, Ticket)
+        limiter.settle(ticket, Outcome.SUCCESS, now)
+
+    assert limiter.queue.state is Backpressure.NORMAL

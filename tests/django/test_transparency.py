@@ -199,7 +199,7 @@ def test_the_protocol_is_kept(path: str) -> None:
     with project(settings.GUARD, *settings.BELOW):
         checked = validator(WSGIHandler())
         body = checked(environ(path), lambda status, headers, exc_info=None: lambda data: None)
-        list(body)
+        assert b"".join(body)
         body.close()  # type: ignore[attr-defined]
 
 

@@ -7,8 +7,8 @@ from flask import Blueprint, Flask
 from flask.views import MethodView, View
 
 from perfguard import ConfigurationError, Priority
+from perfguard.marks import Marks, marks_of
 from perfguard_flask import exempt, priority
-from perfguard_flask.marks import Marks, marks_of
 from perfguard_flask.routes import RouteTable, Target
 
 
