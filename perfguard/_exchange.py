@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import markcoroutinefunction
 
 from perfguard.admission import Admission, outcome_of
+from perfguard.context import Serving
 from perfguard.outcome import Outcome, outcome_of_status
 
 Message = MutableMapping[str, Any]
@@ -39,7 +40,7 @@ class OpenStreams:
         return self.count >= self.most
 
 
-class Exchange:
+class Exchange(Serving):
     """Follows one HTTP response, and settles its admission when service ends.
 
     That is at the first message of a body that has more to come (a stream, which is
@@ -48,9 +49,8 @@ class Exchange:
     cap keeps its permit until it ends, so that streams are bounded without being cut.
     """
 
-    __slots__ = ("_admission", "_send", "_status", "_streaming", "_streams")
+    __slots__ = ("_send", "_status", "_streaming", "_streams")
 
-    _admission: Admission
     _send: Send
     _streams: OpenStreams
     _status: int
@@ -58,6 +58,7 @@ class Exchange:
 
     def __init__(self, admission: Admission, send: Send, streams: OpenStreams) -> None:
         self._admission = admission
+        self._outer_deadline = None
         self._send = send
         self._streams = streams
         self._status = 0
@@ -74,10 +75,8 @@ class Exchange:
         if self._streaming:
             self._streams.count -= 1
             self._streaming = False
-        if error is not None:
-            self._admission.settle(outcome_of(type(error)))
-        else:
-            self._admission.settle(outcome_of_status(self._status))
+        if not self._admission.settled:
+            self._admission.settle(outcome_of_status(self._status) if error is None else outcome_of(type(error)))
 
     def _follow(self, message: Message) -> None:
         kind = _type_of(message)
@@ -100,18 +99,18 @@ class Exchange:
         self._admission.settle(outcome_of_status(self._status))
 
 
-class Handshake:
+class Handshake(Serving):
     """Follows one WebSocket: the handshake is a call, what comes after an open stream."""
 
-    __slots__ = ("_admission", "_open", "_send", "_streams")
+    __slots__ = ("_open", "_send", "_streams")
 
-    _admission: Admission
     _send: Send
     _streams: OpenStreams
     _open: bool
 
     def __init__(self, admission: Admission, send: Send, streams: OpenStreams) -> None:
         self._admission = admission
+        self._outer_deadline = None
         self._send = send
         self._streams = streams
         self._open = False
@@ -138,6 +137,9 @@ class Handshake:
         elif kind == "websocket.close":
             self._admission.settle(Outcome.IGNORED)
 
+
+FOLLOWING: dict[str, type[Exchange | Handshake]] = {"http": Exchange, "websocket": Handshake}
+"""What follows the service of each kind of scope."""
 
 # Plain functions that return an awaitable; frameworks ask whether `send` is a coroutine function.
 markcoroutinefunction(Exchange.send)

@@ -8,44 +8,54 @@ from collections.abc import Callable
 
 
 class DecisionLock:
-    """A lock whose holder can be told, and which takes actions for after its release.
+    """A lock that tells its holder from others, and takes actions for after its release.
 
     The garbage collector may end an abandoned call in the midst of a decision, on the
     thread that takes it, and so may a handler of the log; what then would wait for the
     decision is put off until it has been taken.
+
+    Who decides for each call uses `acquire` and `release`: a `with` costs as much again.
     """
 
-    __slots__ = ("_depth", "_late", "_lock", "_owner")
+    __slots__ = ("_depth", "_late", "_lock")
 
     _depth: int
     _late: deque[Callable[[], object]]
     _lock: threading.RLock
-    _owner: int
 
     def __init__(self) -> None:
         self._depth = 0
         self._late = deque()
         self._lock = threading.RLock()
-        self._owner = 0
 
-    @property
-    def mine(self) -> bool:
-        """Whether this thread holds it."""
-        return self._owner == threading.get_ident()
+    def acquire(self) -> bool:
+        """Wait for it; say whether this thread did not hold it already."""
+        self._lock.acquire()
+        self._depth += 1
+        return self._depth == 1
+
+    def release(self) -> None:
+        """Let go of it, as often as it was acquired; then run what was put off."""
+        self._depth -= 1
+        self._lock.release()
+        if self._late:
+            self._catch_up()
 
     def later(self, action: Callable[[], object]) -> None:
-        """Run an action once this thread has let go of it."""
+        """Run an action once this thread, which holds it, has let go of it."""
         self._late.append(action)
 
     def __enter__(self) -> None:
-        self._lock.acquire()
-        self._depth += 1
-        self._owner = threading.get_ident()
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = 0
-        self._lock.release()
-        while self._late and not self.mine:
-            self._late.popleft()()
+        self.release()
+
+    def _catch_up(self) -> None:
+        while (action := self._next()) is not None:
+            action()
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._lock:
+            # A thread that still holds it comes back here when it lets go.
+            return self._late.popleft() if self._late and not self._depth else None

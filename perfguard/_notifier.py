@@ -30,12 +30,16 @@ class Notifier:
         listeners: Receive every event, in order.
         fault: Receives what a listener raises, with its name.
 
+    Attributes:
+        heard: Whether anybody listens.
+
     Raises:
         ConfigurationError: The name is no text, or a listener not callable.
     """
 
-    __slots__ = ("_fault", "_guard", "_listeners")
+    __slots__ = ("_fault", "_guard", "_listeners", "heard")
 
+    heard: bool
     _fault: Callable[[str, BaseException], object]
     _guard: str
     _listeners: tuple[Listener, ...]
@@ -49,9 +53,7 @@ class Notifier:
         self._guard = guard
         self._fault = fault
         self._listeners = tuple(heard)
-
-    def __bool__(self) -> bool:
-        return bool(self._listeners)
+        self.heard = bool(heard)
 
     def emit(self, events: Iterable[Event]) -> None:
         """Hand events to every listener."""

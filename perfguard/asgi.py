@@ -10,13 +10,13 @@ from typing import Any
 from perfguard import _arrival
 from perfguard._checks import check_callable
 from perfguard._environment import check_environment
-from perfguard._exchange import Exchange, Handshake, OpenStreams, Prefetch
+from perfguard._exchange import FOLLOWING, OpenStreams, Prefetch
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import STATUS, Refusals, wants_json
 from perfguard._options import EXEMPT, check_options, paths_of
 from perfguard.admission import Admission
-from perfguard.context import current_admission, current_deadline
+from perfguard.context import current_deadline
 from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
@@ -31,6 +31,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # An operator's mistake shows when the server loads the application, not once it serves.
 check_environment()
+
+_ANY = "", Priority.NORMAL
 
 # RFC 6455 leaves 1013 to its registry: "Try Again Later".
 _TRY_AGAIN_LATER = 1013
@@ -68,6 +70,7 @@ class GuardMiddleware:
     app: App
     _exempt: frozenset[str]
     _proxy_clock: _arrival.ProxyClock
+    _proxied: bool
     _key: Callable[[Scope], str] | None
     _priority: Callable[[Scope], Priority] | None
     _uniform: bool
@@ -102,6 +105,7 @@ class GuardMiddleware:
         self.guard = guard
         self._exempt = paths
         self._proxy_clock = proxy_clock
+        self._proxied = bool(proxy_clock)
         self._key = key
         self._priority = priority
         self._uniform = key is None and priority is None
@@ -117,22 +121,24 @@ class GuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
-        kind = scope["type"]
+        guard, kind = self.guard, scope["type"]
         if kind not in ("http", "websocket") or scope.get("path") in self._exempt:
             await self.app(scope, receive, send)
             return
-        if not self.guard.enabled:
+        if not guard.enabled:
             await self._serve_unguarded(scope, receive, send)
             return
-        key, priority = ("", Priority.NORMAL) if self._uniform else self._kind_of(scope)
-        refusal = self.guard.refused_again(key, priority) if self.guard.standing else None
+        key, priority = _ANY if self._uniform else self._kind_of(scope)
+        refusal = guard.refused_again(key, priority) if guard.standing else None
         if refusal is not None:
             await self._refuse(refusal, scope, receive, send)
             return
-        admission = Admission(self.guard, self._call(scope, receive, key, priority))
+        admission = Admission(guard, self._call(scope, receive, key, priority))
         opening = self._begin(admission, kind)
         if opening is None:
-            await self._serve(admission, scope, receive, send)
+            # Not in a method of its own, since each coroutine more costs every request.
+            with FOLLOWING[kind](admission, send, self._streams) as exchange:
+                await self.app(scope, receive, exchange.send)
         elif isinstance(opening, Place):
             await self._serve_later(opening, scope, receive, send)
         else:
@@ -146,17 +152,18 @@ class GuardMiddleware:
                 raise TypeError(f"not a key and a Priority: {key!r}, {priority!r}")
         except BaseException as error:
             self._fault("the request's key or priority", error)
-            return "", Priority.NORMAL
+            return _ANY
         return key, priority
 
     def _call(self, scope: Scope, receive: Receive, key: str, priority: Priority) -> Call:
+        arrival = self.guard.now()
         try:
-            arrival = self.guard.now() - _arrival.kernel_age(_arrival.transport_of(receive))
-            if self._proxy_clock:
-                arrival = min(arrival, self.guard.now() - self._proxy_clock.age(scope, time.time()))
+            age = _arrival.kernel_age(_arrival.transport_of(receive))
+            if self._proxied:
+                age = max(age, self._proxy_clock.age(scope, time.time()))
+            arrival -= age
         except BaseException as error:
             self._fault("the request's arrival", error)
-            arrival = self.guard.now()
         deadline = None if self._timeout is None else arrival + self._timeout
         return Call(key, priority, arrival, deadline)
 
@@ -180,7 +187,8 @@ class GuardMiddleware:
             elif self._has_left(transport, ahead):
                 admission.settle(Outcome.IGNORED)
             else:
-                await self._serve(admission, scope, ahead.receive if ahead else receive, send)
+                with FOLLOWING[scope["type"]](admission, send, self._streams) as exchange:
+                    await self.app(scope, ahead.receive if ahead else receive, exchange.send)
         finally:
             if ahead is not None:
                 ahead.close()
@@ -201,24 +209,6 @@ class GuardMiddleware:
         except BaseException as error:
             self._fault("the watch of the connection", error)
             return False
-
-    async def _serve(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
-        follow = Exchange if scope["type"] == "http" else Handshake
-        exchange = follow(admission, send, self._streams)
-        deadline = admission.call.deadline
-        outer = current_admission.set(admission)
-        outer_deadline = None if deadline is None else current_deadline.set(deadline)
-        try:
-            await self.app(scope, receive, exchange.send)
-        except BaseException as error:
-            exchange.close(error)
-            raise
-        else:
-            exchange.close(None)
-        finally:
-            current_admission.reset(outer)
-            if outer_deadline is not None:
-                current_deadline.reset(outer_deadline)
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve with the guard off: the application's deadline is its own, and stays."""

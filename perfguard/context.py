@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
+from typing import Self
 
 from perfguard.admission import Admission
 from perfguard.clock import monotonic
@@ -41,6 +42,8 @@ def report_wait(seconds: float) -> None:
 class Serving:
     """The block in which a request is served: it carries the admission and its deadline.
 
+    What follows the service to its end overrides `close`, which still finds both.
+
     Args:
         admission: The request's passage.
     """
@@ -55,13 +58,20 @@ class Serving:
         self._admission = admission
         self._outer_deadline = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         deadline = self._admission.call.deadline
         self._outer = current_admission.set(self._admission)
         if deadline is not None:
             self._outer_deadline = current_deadline.set(deadline)
+        return self
 
-    def __exit__(self, *_: object) -> None:
-        current_admission.reset(self._outer)
-        if self._outer_deadline is not None:
-            current_deadline.reset(self._outer_deadline)
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            self.close(error)
+        finally:
+            current_admission.reset(self._outer)
+            if self._outer_deadline is not None:
+                current_deadline.reset(self._outer_deadline)
+
+    def close(self, error: BaseException | None) -> None:
+        """End what the block is about, after it returned or raised; nothing here."""

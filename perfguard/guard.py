@@ -108,8 +108,7 @@ class Guard:
     def snapshot(self) -> GuardSnapshot:
         """Return the state at this instant; safe from any thread."""
         with self._lock:
-            if self.standing:
-                self._reopen(self._clock())
+            self._reopen(self._clock())
             return combined(
                 () if self._line is None else self._line.snapshots(self._clock()),
                 name=self.name,
@@ -168,7 +167,8 @@ class Guard:
         """Decide on a new call: start it, or return its place or its refusal."""
         events: list[Event] = []
         ended: list[Place] = []
-        with self._lock:
+        self._lock.acquire()
+        try:
             now = self._clock()
             opening = self._decided(admission, now, lane, events)
             if opening is None:
@@ -179,9 +179,11 @@ class Guard:
                 ended = self._released(now)
                 if lane is None:
                     ended += self._handed_over(now)
-            if self._notifier:
+            if self._notifier.heard:
                 events += self._notifier.opened(admission, opening, now)
                 self._report(events, ended, now)
+        finally:
+            self._lock.release()
         if ended or events:
             self._finish(ended, events)
         return opening
@@ -189,7 +191,7 @@ class Guard:
     def _refuse(self, admission: Admission, error: Rejected) -> None:
         self._refused[error.reason] += 1
         admission.settled = True
-        if self._pipeline.queues_first and not self._notifier:
+        if self._pipeline.queues_first and not self._notifier.heard:
             self.standing.add(admission.call, error)
 
     def _reopen(self, now: float) -> None:
@@ -225,7 +227,7 @@ class Guard:
         refusal = self._pipeline.rehearse(admission, now)
         if refusal is not None:
             self._refused[refusal.reason] += 1
-            if self._notifier:
+            if self._notifier.heard:
                 events.append(self._notifier.refused(admission.call, refusal, now, enforced=False))
 
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
@@ -241,8 +243,7 @@ class Guard:
         for place in ended:
             if place.wake is not None:
                 place.wake()
-        if events:
-            self._notifier.emit(events)
+        self._notifier.emit(events)
 
     def _admit_at(self, admission: Admission, now: float, lane: Lane | None = None) -> None:
         self._admitted += 1
@@ -262,11 +263,12 @@ class Guard:
 
     def _take_back(self, admission: Admission, outcome: Outcome, place: Place | None = None) -> None:
         """Give back whatever a call holds: its permit, or the place in which it still waits."""
-        if self._lock.mine:
-            self._lock.later(partial(self._take_back, admission, outcome, place))
-            return
         events: list[Event] = []
-        with self._lock:
+        first = self._lock.acquire()
+        try:
+            if not first:
+                self._lock.later(partial(self._take_back, admission, outcome, place))
+                return
             now = self._clock()
             if place is not None and place.waiting and self._line is not None:
                 self._line.withdraw(place, now)
@@ -274,10 +276,12 @@ class Guard:
             ended = self._passed_on(admission, now) if self._line else []
             if admission.admitted_at is not None:
                 self._settled[outcome] += 1
-                if self._notifier:
+                if self._notifier.heard:
                     events.append(self._notifier.settled(admission, outcome, now))
-            if self._notifier:
+            if self._notifier.heard:
                 self._report(events, ended, now)
+        finally:
+            self._lock.release()
         if ended or events:
             self._finish(ended, events)
 
@@ -303,12 +307,11 @@ class Guard:
         events: list[Event] = []
         with self._lock:
             now = self._clock()
-            if self.standing:
-                self._reopen(now)
+            self._reopen(now)
             self._line.expire(now)
             ended = self._released(now) + self._handed_over(now)
             left = len(self._line) > 0
-            if self._notifier:
+            if self._notifier.heard:
                 self._report(events, ended, now)
         self._finish(ended, events)
         return left
@@ -320,20 +323,16 @@ class Guard:
         events: list[Event] = []
         with self._lock:
             now = self._clock()
-            if self.standing:
-                self._reopen(now)
+            self._reopen(now)
             ended = self._handed_over(now, lane, budget)
-            if self._notifier:
+            if self._notifier.heard:
                 self._report(events, ended, now)
         if ended or events:
             self._finish(ended, events)
         return sum(1 for place in ended if place.lane is lane and place.error is None)
 
     def _handed_over(self, now: float, lane: Lane | None = None, budget: int = 0) -> list[Place]:
-        """Start what may start; return the places whose wait ended.
-
-        A task's place is started by its own lane alone, and only within the budget.
-        """
+        """Start what may start, a task's place by its own lane and within the budget; return those that ended."""
         if not self._line:
             return []
         granted: list[Place] = []

@@ -78,6 +78,8 @@ class Call(NamedTuple):
     deadline: float | None = None
 
 
+_SUCCESS = Outcome.SUCCESS
+
 # The application's own refusals: overload or a deadline behind it.
 _DROPPED = (503, 504)
 
@@ -87,7 +89,7 @@ def outcome_of_status(status: int) -> Outcome:
     if not status:
         return Outcome.FAILURE
     if status < 400:
-        return Outcome.SUCCESS
+        return _SUCCESS
     if status < 500:
         return Outcome.IGNORED
     return Outcome.DROPPED if status in _DROPPED else Outcome.FAILURE

@@ -124,13 +124,13 @@ class Pipeline:
 
     def settle(self, passage: Passage, outcome: Outcome, now: float) -> None:
         """Give every ticket back, innermost first."""
-        tickets, passage.tickets = passage.tickets, []
+        tickets = passage.tickets
         fault: BaseException | None = None
-        for policy in self.policies[len(tickets) - 1 :: -1] if tickets else ():
+        while tickets:
             ticket = tickets.pop()
             if ticket is not _REFUSED:
                 try:
-                    policy.settle(ticket, outcome, now)
+                    self.policies[len(tickets)].settle(ticket, outcome, now)
                 except BaseException as error:
                     # Those further out get their tickets back all the same.
                     fault = fault or error

@@ -193,18 +193,17 @@ class Lane:
 
     def _weigh(self, now: float) -> None:
         elapsed = now - self._began
-        heavy = elapsed > self._budget()
         cost = elapsed / self._started
         # Up at once and down slowly: a batch that is too long is worse than one that is too short.
-        self._cost = max(cost, self._cost + (cost - self._cost) / 8.0)
+        self._cost = cost if cost > self._cost else self._cost + (cost - self._cost) / 8.0
         self._started = 0
-        if heavy:
+        if cost > TURN_BUDGET or elapsed > BATCH_BUDGET:
             self._draining = True
             self._quiet = self._arrivals = 0
             self._drain_until = now + min(DRAIN_LIMIT, elapsed)
 
     def _budget(self) -> float:
-        """Seconds that the present turn may take: light calls fill it by their number, too."""
+        """Seconds that the present turn may take, as `_weigh` has it: light calls fill it by their number, too."""
         return min(BATCH_BUDGET, TURN_BUDGET * max(1, self._started))
 
     def _drained(self, now: float) -> bool:

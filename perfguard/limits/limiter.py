@@ -18,6 +18,10 @@ from perfguard.queueing.place import Lane, Place
 from perfguard.queueing.queue import AdmissionQueue
 from perfguard.stats.profile import ThroughputProfile
 
+# Each call asks for them, and to look one up in its enumeration costs more than to call a function.
+_SUCCESS, _DROPPED = Outcome.SUCCESS, Outcome.DROPPED
+_NORMAL = Backpressure.NORMAL
+
 
 class LimiterSnapshot(NamedTuple):
     """A limiter at one instant.
@@ -136,7 +140,7 @@ class Limiter:
             # A call that is older than the target stood in a queue that nobody here sees.
             arrival = now if call.arrival is None else call.arrival
             if now - arrival < self.queue.target:
-                if self.queue.state is not Backpressure.NORMAL:
+                if self.queue.state is not _NORMAL:
                     self.queue.watch(arrival, now, 0)
                 return self.force(call, now)
         return self.enqueue(call, now)
@@ -182,8 +186,8 @@ class Limiter:
         if self.profile is not None:
             self._profiled(ticket, outcome, now)
         self.in_flight -= 1
-        dropped = outcome is Outcome.DROPPED
-        if not dropped and outcome is not Outcome.SUCCESS:
+        dropped = outcome is _DROPPED
+        if not dropped and outcome is not _SUCCESS:
             return
         elapsed = now - ticket.started_at
         # Down at once and up slowly, since what makes calls longer than usual is mostly waiting.

@@ -29,37 +29,30 @@ class StandingRefusal:
         self.count = 0
 
 
-class StandingRefusals:
-    """Refusals for want of room, which hold until a call leaves the queue or settles.
+class StandingRefusals(dict[str, StandingRefusal]):
+    """Refusals for want of room by key, which hold until a call leaves the queue or settles.
 
     Until then a queue without room for one call has none for the next of the same key
     and of the same or a lower priority: the predicted wait only grows while nothing
     departs. Under overload most calls are refused, and most of these in this way, so
     what they cost decides how many can be served.
 
-    Pure and unsynchronised: the guard's lock owns it.
+    Pure and unsynchronised: the guard's lock owns it. A dictionary, since each request
+    asks whether it is empty.
     """
 
-    __slots__ = ("_by_key",)
-
-    _by_key: dict[str, StandingRefusal]
-
-    def __init__(self) -> None:
-        self._by_key = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._by_key)
+    __slots__ = ()
 
     def add(self, call: Call, error: Rejected) -> None:
         """Keep a refusal if it is one for want of room."""
         if error.reason is not Reason.PREDICTED_WAIT and error.reason is not Reason.QUEUE_FULL:
             return
-        if call.key not in self._by_key and len(self._by_key) < _MAX_KEYS:
-            self._by_key[call.key] = StandingRefusal(call, error)
+        if call.key not in self and len(self) < _MAX_KEYS:
+            self[call.key] = StandingRefusal(call, error)
 
     def again(self, key: str, priority: Priority) -> Rejected | None:
         """Return the refusal that stands for such a call, and count it; `None` if none does."""
-        standing = self._by_key.get(key)
+        standing = self.get(key)
         if standing is None or priority < standing.call.priority:
             return None
         standing.count += 1
@@ -67,6 +60,6 @@ class StandingRefusals:
 
     def cleared(self) -> list[StandingRefusal]:
         """Return those that stood, for the last time."""
-        standing = list(self._by_key.values())
-        self._by_key.clear()
+        standing = list(self.values())
+        self.clear()
         return standing
