@@ -137,11 +137,11 @@ class Limiter:
         if self.in_flight < self.limit.value and not self.queue.line.length:
             if call.deadline is not None and call.deadline <= now:
                 raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
+            if self.queue.state is not _NORMAL and self.queue.turns_away(call, now):
+                raise LimitExceeded(Reason.QUEUE_TIME, self.queue.refuse(now))
             # A call that is older than the target stood in a queue that nobody here sees.
             arrival = now if call.arrival is None else call.arrival
-            if now - arrival < self.queue.target:
-                if self.queue.state is not _NORMAL:
-                    self.queue.watch(arrival, now, 0)
+            if now - arrival < self.queue.target or self.queue.state is Backpressure.SHEDDING:
                 return self.force(call, now)
         return self.enqueue(call, now)
 

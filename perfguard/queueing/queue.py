@@ -8,30 +8,30 @@ from perfguard._checks import check_positive, check_whole
 from perfguard.errors import ConfigurationError, LimitExceeded, QueueTimeout, Rejected
 from perfguard.outcome import Backpressure, Call, Priority, Reason
 from perfguard.queueing.discipline import PriorityLine
+from perfguard.queueing.overload import OverloadDetector
 from perfguard.queueing.place import Lane, Place
 from perfguard.queueing.rate import DepartureRate
+from perfguard.queueing.share import EvenShare
 
 
 class AdmissionQueue:
     """Holds calls for as long as a wait is worth it, and refuses the rest at once.
 
     By Little's law a newcomer behind `n` others waits `n / X`, where `X` is the rate of
-    departures. A burst may wait up to `max_wait`. Once the queue has stood above the
-    target queue time for an interval it is no burst: the state is SHEDDING, and the queue
-    is cut to the target, until it has been short for an interval. As long as it is longer
-    than that, the newest of the highest priority goes first, since the oldest are the
-    likeliest to have been given up by their callers; within the target the oldest goes
-    first again, so that nobody waits only to
-    be refused. The rule that a standing queue, not a long one, is the sign of overload is
-    CoDel's (Nichols and Jacobson, "Controlling Queue Delay", 2012), the change to
-    last-in-first-out Facebook's (Maurer, "Fail at Scale", 2015).
+    departures. A burst may wait up to `max_wait`. Once the queue stands, as the
+    `OverloadDetector` has it, the state is SHEDDING, and the queue is cut to the target,
+    until it has been short for an interval. As long as it is longer than that, the newest
+    of the highest priority goes first, since the oldest are the likeliest to have been
+    given up by their callers (Maurer, "Fail at Scale", 2015); within the target the oldest
+    goes first again, so that nobody waits only to be refused.
 
     Pure and unsynchronised: the guard's lock owns it.
 
     Args:
         target: The queue time to hold under overload, in seconds; never less than
             `min_length` departures, or a slow service would run dry between arrivals.
-        interval: How long a queue must stand above its target to be overload, in seconds.
+        interval: How long a full queue must stand to be overload, in seconds; one that is
+            less full, for longer.
         max_wait: The longest wait that a burst may cause, in seconds.
         min_length: The number of calls that may always wait.
         max_length: The number of calls that may ever wait: a bound on memory.
@@ -48,12 +48,12 @@ class AdmissionQueue:
     """
 
     __slots__ = (
-        "_above_since",
-        "_below_since",
+        "_overload",
         "_rate",
         "_refused",
         "_refused_before",
         "_refused_since",
+        "_share",
         "interval",
         "line",
         "max_length",
@@ -74,12 +74,12 @@ class AdmissionQueue:
     released: list[Place]
     observer: Callable[[Backpressure, float], None] | None
     line: PriorityLine
+    _overload: OverloadDetector
     _rate: DepartureRate
-    _above_since: float | None
-    _below_since: float | None
     _refused: int
     _refused_before: int
     _refused_since: float
+    _share: EvenShare
 
     def __init__(
         self,
@@ -102,16 +102,16 @@ class AdmissionQueue:
         self.max_wait = max_wait
         self.min_length = min_length
         self.max_length = max_length
-        self.state = Backpressure.NORMAL
         self.released = []
         self.observer = None
         self.line = PriorityLine()
         self._rate = DepartureRate()
-        self._above_since = None
-        self._below_since = None
+        self._overload = OverloadDetector(interval, max_wait)
+        self.state = self._overload.state
         self._refused = 0
         self._refused_before = 0
         self._refused_since = 0.0
+        self._share = EvenShare()
 
     def __len__(self) -> int:
         return self.line.length
@@ -162,6 +162,16 @@ class AdmissionQueue:
             return Reason.QUEUE_FULL
         return Reason.PREDICTED_WAIT if length >= self._room(now) else None
 
+    def turns_away(self, call: Call, now: float) -> bool:
+        """Say whether a call that could start is refused for its age: the queue stands outside, then."""
+        arrival = now if call.arrival is None else call.arrival
+        if self.state is not Backpressure.NORMAL:
+            self.watch(arrival, now, 0)
+        if self.state is not Backpressure.SHEDDING:
+            return False
+        target = self._target(self._rate.per_second(now))
+        return self._share.takes(now - arrival, call.priority, least=target / 2, most=self._patience(now))
+
     def watch(self, arrival: float, now: float, length: int) -> None:
         """Follow the state, given a call that arrived at `arrival` behind `length` others."""
         rate = self._rate.per_second(now)
@@ -169,23 +179,13 @@ class AdmissionQueue:
         wait = now - arrival
         if length and rate:
             wait += length / rate
-        if wait >= target:
-            if self.state is not Backpressure.SHEDDING:
-                self._raise(now)
-            self._below_since = None
-        elif self.state is not Backpressure.SHEDDING:
-            self._above_since = None
-            self.state = Backpressure.NORMAL
-        elif wait < target / 4 or not length:
-            # Behind nobody, less than the target is a turn of the loop or the kernel's coarse clock.
-            self._recover(now)
-        else:
-            self._below_since = None
+        # Behind nobody, less than the target is a turn of the loop or the kernel's coarse clock.
+        self._follow(wait, target, now, short=wait < target / 4 or not length)
 
     def rest(self, now: float) -> None:
         """Follow the state while nobody waits: calls start at once, or none come."""
         if self.state is Backpressure.SHEDDING and not self.line.length:
-            self._recover(now)
+            self._follow(0.0, self.target, now, short=True)
 
     def head(self, now: float) -> Place | None:
         """Return the place that goes next; if it waited too long it is refused instead."""
@@ -242,8 +242,8 @@ class AdmissionQueue:
         self.line = PriorityLine()
         self.released = []
         self._rate.end()
-        self.state = Backpressure.NORMAL
-        self._above_since = self._below_since = None
+        self._overload.start_afresh()
+        self.state = self._overload.state
         self._refused = self._refused_before = 0
 
     def refuse(self, now: float, count: int = 1) -> float:
@@ -263,26 +263,12 @@ class AdmissionQueue:
         recent = max(self._refused, self._refused_before)
         return self.predicted_wait(now, self.line.length + recent)
 
-    def _recover(self, now: float) -> None:
-        """End the shedding once the queue has been short for an interval.
-
-        Calls that leave together empty a queue that stands again a moment later.
-        """
-        if self._below_since is None:
-            self._below_since = now
-        elif now - self._below_since >= self.interval:
-            self._above_since = self._below_since = None
-            self.state = Backpressure.NORMAL
+    def _follow(self, wait: float, target: float, now: float, *, short: bool) -> None:
+        old = self.state
+        self._overload.observe(wait, target, now, short=short)
+        self.state = self._overload.state
+        if self.state is not old and Backpressure.SHEDDING in (old, self.state):
             self._tell(now)
-
-    def _raise(self, now: float) -> None:
-        if self._above_since is None:
-            self._above_since = now
-        if now - self._above_since < self.interval:
-            self.state = Backpressure.PUSHBACK
-            return
-        self.state = Backpressure.SHEDDING
-        self._tell(now)
 
     def _tell(self, now: float) -> None:
         if self.observer is not None:

@@ -32,7 +32,7 @@ def trial() -> tuple[Guard, ManualClock]:
 
 def overload(guard: Guard, clock: ManualClock, key: str) -> None:
     """Let a call run, and behind it some that have stood for longer than the target; then all end."""
-    admissions = [guard.admit(Call(key=key, arrival=clock() - 0.04 * bool(number))) for number in range(5)]
+    admissions = [guard.admit(Call(key=key, arrival=clock() - 0.2 * bool(number))) for number in range(7)]
     for each in admissions:
         clock.advance(0.05)
         guard.begin(each)
@@ -120,12 +120,12 @@ def test_a_guard_that_enforces_tells_it_without_a_listener(caplog: pytest.LogCap
     async def main() -> None:
         first = guard.admit()
         await first.acquire()
-        waiting = asyncio.ensure_future(guard.admit(Call(arrival=clock() - 0.03)).acquire())
+        waiting = asyncio.ensure_future(guard.admit(Call(arrival=clock() - 0.2)).acquire())
         await asyncio.sleep(0)
-        for _ in range(4):
+        for _ in range(6):
             clock.advance(0.05)
             with pytest.raises(LimitExceeded):
-                await guard.admit(Call(arrival=clock() - 0.03)).acquire()
+                await guard.admit(Call(arrival=clock() - 0.2)).acquire()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         first.settle(Outcome.SUCCESS)
