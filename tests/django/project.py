@@ -155,6 +155,18 @@ def hold(request: HttpRequest) -> HttpResponse:
     return HttpResponse("held")
 
 
+def slow(request: HttpRequest) -> HttpResponse:
+    """Say who was taken up, and take 50 ms."""
+    Path(f"started-{request.META['QUERY_STRING']}").touch()
+    time.sleep(0.05)
+    return HttpResponse("slow")
+
+
+@transaction.non_atomic_requests
+async def slow_async(request: HttpRequest) -> HttpResponse:
+    return await asyncio.to_thread(slow, request)
+
+
 @transaction.non_atomic_requests
 async def hold_async(request: HttpRequest) -> HttpResponse:
     await asyncio.to_thread(gate.wait, 30)
@@ -249,6 +261,8 @@ urlpatterns = [
     path("count/", count),
     path("context/", context),
     path("context-async/", context_async),
+    path("slow/", transaction.non_atomic_requests(slow)),
+    path("slow-async/", slow_async),
     path("hold/", hold),
     path("hold-async/", hold_async),
     path("release/", release),
