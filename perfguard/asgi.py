@@ -73,6 +73,7 @@ class GuardMiddleware:
     _uniform: bool
     _timeout: float | None
     _max_streams: int
+    _details: bool
     _streams: OpenStreams
     _refusals: Refusals
     _fault: Callable[[str, BaseException], object]
@@ -107,9 +108,9 @@ class GuardMiddleware:
         self._uniform = key is None and priority is None
         self._timeout = timeout
         self._max_streams = max_streams
+        self._details = details
         self._start_afresh()
         in_each_child(self._start_afresh)
-        self._refusals = Refusals(details=details, random=random.Random())
         self._fault = Faults("GuardMiddleware").report
 
     def __repr__(self) -> str:
@@ -249,5 +250,6 @@ class GuardMiddleware:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
 
     def _start_afresh(self) -> None:
-        # A new count, since the parent's streams may yet be closed in a forked child.
+        # The parent's streams may yet be closed in a forked child, and its chance is the parent's.
         self._streams = OpenStreams(self._max_streams)
+        self._refusals = Refusals(details=self._details, random=random.Random())

@@ -71,7 +71,6 @@ class GuardMiddleware:
         self._fault = Faults("GuardMiddleware").report
         self._routes = RouteTable(self._options.exempt, self._fault)
         self._proxy_clock = ProxyClock(self._options.trusted_proxies)
-        self._refusals = Refusals(details=self._options.details, random=random.Random())
         self.guard = self._options.guard
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
@@ -204,8 +203,9 @@ class GuardMiddleware:
             return HttpResponse(status=STATUS)
 
     def _start_afresh(self) -> None:
-        # Anew, since the parent's streams may yet be closed in a forked child.
+        # The parent's streams may yet be closed in a forked child, and its chance is the parent's.
         self._streams = OpenStreams(self._options.max_streams)
+        self._refusals = Refusals(details=self._options.details, random=random.Random())
 
 
 class _Until:
