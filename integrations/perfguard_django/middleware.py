@@ -24,9 +24,10 @@ from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Reason
 from perfguard.queueing.place import Place
+from perfguard.targets import UNMATCHED, Target
 from perfguard_django.options import Options, options, said
 from perfguard_django.responses import follow, refusal
-from perfguard_django.routes import UNMATCHED, RouteTable, Target
+from perfguard_django.routes import RouteTable
 
 # An operator's mistake shows when the server loads the project, not once it serves.
 check_environment()

@@ -19,9 +19,10 @@ from django.urls import path
 from django.utils.translation import gettext_lazy
 
 from perfguard import Call, ConfigurationError, Guard
+from perfguard.targets import UNMATCHED
 from perfguard_django import GuardMiddleware, Priority
 from perfguard_django.options import DEFAULTS, Exempt
-from perfguard_django.routes import UNMATCHED, RouteTable
+from perfguard_django.routes import RouteTable
 from tests.django import project as views
 from tests.django.driving import ask, guarded, project
 

@@ -12,8 +12,9 @@ from urllib.request import Request, urlopen
 from django.core.management.base import BaseCommand, CommandError
 
 from perfguard.errors import ConfigurationError
+from perfguard.targets import Target
 from perfguard_django.options import Exempt, effective, options, said
-from perfguard_django.routes import Target, targets
+from perfguard_django.routes import targets
 
 _PATIENCE = 10.0
 
