@@ -372,7 +372,7 @@ def test_faults_of_its_own_let_requests_pass(monkeypatch: pytest.MonkeyPatch, ca
     for each in (middleware, asgi_middleware):
         for name in ("enter", "begin"):
             monkeypatch.setattr(each.guard, name, broken)
-    monkeypatch.setattr("perfguard_django.middleware.age_of", broken)
+    monkeypatch.setattr("perfguard._guarding.age_of", broken)
     monkeypatch.setattr("perfguard_django.middleware.follow", broken)
     monkeypatch.setattr("perfguard_django.routes._resolve", broken)
 
