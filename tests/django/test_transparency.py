@@ -19,7 +19,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 
-from tests.django.driving import Answer, ask, ask_asgi, environ, guarded, project
+from tests.django.driving import Answer, ask, ask_asgi, environ, guarded, guarded_asgi, project
 from tests.wsgi.test_environ import Aged
 
 PATHS = [
@@ -281,3 +281,13 @@ def test_a_dry_run_serves_a_client_that_closed_its_half_of_the_connection() -> N
 
     assert answer.body == b"plain"
     assert middleware.guard.snapshot().admitted == 1
+
+
+def test_synchronous_views_of_two_requests_run_on_two_threads_under_asgi() -> None:
+    """With the guard as without, so that none waits for a thread."""
+    handler, _ = guarded_asgi()
+
+    async def main() -> tuple[Answer, Answer]:
+        return await asyncio.gather(ask_asgi(handler, "/meet/"), ask_asgi(handler, "/meet/"))
+
+    assert [answer.body for answer in asyncio.run(main())] == [b"met", b"met"]
