@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from perfguard import _arrival
 from perfguard._checks import check_callable
-from perfguard._environment import check_environment
 from perfguard._exchange import FOLLOWING, OpenStreams, Prefetch
-from perfguard._faults import Faults
-from perfguard._forking import in_each_child
-from perfguard._http import STATUS, Refusals, wants_json
-from perfguard._options import EXEMPT, check_options, paths_of
+from perfguard._guarding import Guarding
+from perfguard._http import STATUS, wants_json
+from perfguard._options import EXEMPT
 from perfguard.admission import Admission
 from perfguard.context import current_deadline
 from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
@@ -29,16 +26,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# An operator's mistake shows when the server loads the application, not once it serves.
-check_environment()
-
 _ANY = "", Priority.NORMAL
 
 # RFC 6455 leaves 1013 to its registry: "Try Again Later".
 _TRY_AGAIN_LATER = 1013
 
 
-class GuardMiddleware:
+class GuardMiddleware(Guarding[OpenStreams]):
     """Admits requests and WebSocket handshakes through a guard, and refuses with 503.
 
     Put it outermost, so that it sees requests first: `app = GuardMiddleware(app)`.
@@ -66,19 +60,7 @@ class GuardMiddleware:
         ConfigurationError: An argument is wrong.
     """
 
-    guard: Guard
     app: App
-    _exempt: frozenset[str]
-    _proxy_clock: _arrival.ProxyClock
-    _proxied: bool
-    _key: Callable[[Scope], str] | None
-    _priority: Callable[[Scope], Priority] | None
-    _uniform: bool
-    _timeout: float | None
-    _max_streams: int
-    _streams: OpenStreams
-    _refusals: Refusals
-    _fault: Callable[[str, BaseException], object]
 
     def __init__(
         self,
@@ -94,30 +76,22 @@ class GuardMiddleware:
         details: bool = False,
     ) -> None:
         try:
-            check_options(guard, timeout, max_streams=max_streams, details=details, key=key, priority=priority)
             check_callable("app", app, "must be an ASGI application")
-            guard = Guard() if guard is None else guard
-            paths, proxy_clock = paths_of(exempt), _arrival.ProxyClock(trusted_proxies)
+            super().__init__(
+                guard,
+                OpenStreams,
+                exempt=exempt,
+                trusted_proxies=trusted_proxies,
+                key=key,
+                priority=priority,
+                timeout=timeout,
+                max_streams=max_streams,
+                details=details,
+            )
         except ConfigurationError as error:
             GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), exempt=())
             return
         self.app = app
-        self.guard = guard
-        self._exempt = paths
-        self._proxy_clock = proxy_clock
-        self._proxied = bool(proxy_clock)
-        self._key = key
-        self._priority = priority
-        self._uniform = key is None and priority is None
-        self._timeout = timeout
-        self._max_streams = max_streams
-        self._start_afresh()
-        in_each_child(self._start_afresh)
-        self._refusals = Refusals(details=details, random=random.Random())
-        self._fault = Faults("GuardMiddleware").report
-
-    def __repr__(self) -> str:
-        return f"<GuardMiddleware {self.guard!r}, {self._streams.count} streams open>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -237,7 +211,3 @@ class GuardMiddleware:
             await send({"type": "websocket.http.response.body", "body": body})
         else:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
-
-    def _start_afresh(self) -> None:
-        # A new count, since the parent's streams may yet be closed in a forked child.
-        self._streams = OpenStreams(self._max_streams)

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from perfguard import _arrival
 from perfguard._body import OpenStreams, Response
 from perfguard._checks import check_callable
-from perfguard._environ import age_of, has_left, scope_of
-from perfguard._environment import check_environment
-from perfguard._faults import Faults
-from perfguard._forking import in_each_child
-from perfguard._http import STATUS, Refusals
-from perfguard._options import EXEMPT, check_options, paths_of
+from perfguard._guarding import GuardingEnvirons
+from perfguard._http import STATUS
+from perfguard._options import EXEMPT
 from perfguard.admission import Admission
 from perfguard.context import current_admission, current_deadline
 from perfguard.errors import Rejected
 from perfguard.guard import Guard
-from perfguard.outcome import Call, Outcome, Priority, Reason
+from perfguard.outcome import Priority
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-# An operator's mistake shows when the server loads the application, not once it serves.
-check_environment()
-
-_IMPATIENCE = 0.02
-"""Seconds in queues elsewhere after which it is worth a look whether the client is still there."""
 
 _ANY = "", Priority.NORMAL
 
 _STATUS_LINE = f"{STATUS} Service Unavailable"
 
 
-class GuardMiddleware:
+class GuardMiddleware(GuardingEnvirons):
     """Admits requests through a guard, and refuses with 503.
 
     Put it outermost, so that it sees requests first: `app = GuardMiddleware(app)`.
@@ -66,19 +54,7 @@ class GuardMiddleware:
         ConfigurationError: An argument is wrong.
     """
 
-    guard: Guard
     app: App
-    _exempt: frozenset[str]
-    _proxy_clock: _arrival.ProxyClock
-    _proxied: bool
-    _key: Callable[[Environ], str] | None
-    _priority: Callable[[Environ], Priority] | None
-    _uniform: bool
-    _timeout: float | None
-    _max_streams: int
-    _streams: OpenStreams
-    _refusals: Refusals
-    _fault: Callable[[str, BaseException], object]
 
     def __init__(
         self,
@@ -93,25 +69,19 @@ class GuardMiddleware:
         max_streams: int = 1000,
         details: bool = False,
     ) -> None:
-        check_options(guard, timeout, max_streams=max_streams, details=details, key=key, priority=priority)
         check_callable("app", app, "must be a WSGI application")
+        super().__init__(
+            guard,
+            OpenStreams,
+            exempt=exempt,
+            trusted_proxies=trusted_proxies,
+            key=key,
+            priority=priority,
+            timeout=timeout,
+            max_streams=max_streams,
+            details=details,
+        )
         self.app = app
-        self.guard = Guard() if guard is None else guard
-        self._exempt = paths_of(exempt)
-        self._proxy_clock = _arrival.ProxyClock(trusted_proxies)
-        self._proxied = bool(self._proxy_clock)
-        self._key = key
-        self._priority = priority
-        self._uniform = key is None and priority is None
-        self._timeout = timeout
-        self._max_streams = max_streams
-        self._start_afresh()
-        in_each_child(self._start_afresh)
-        self._refusals = Refusals(details=details, random=random.Random())
-        self._fault = Faults("GuardMiddleware").report
-
-    def __repr__(self) -> str:
-        return f"<GuardMiddleware {self.guard!r}, {self._streams.count} streams open>"
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -139,32 +109,6 @@ class GuardMiddleware:
             self._fault("the request's key or priority", error)
             return _ANY
         return key, priority
-
-    def _call(self, environ: Environ, key: str, priority: Priority) -> Call:
-        arrival = self.guard.now()
-        try:
-            age = age_of(environ)
-            if self._proxied:
-                age = max(age, self._proxy_clock.age(scope_of(environ), time.time()))
-            arrival -= age
-        except BaseException as error:
-            self._fault("the request's arrival", error)
-        deadline = None if self._timeout is None else arrival + self._timeout
-        return Call(key, priority, arrival, deadline)
-
-    def _enter(self, admission: Admission, environ: Environ) -> Rejected | None:
-        """Wait for the admission; return the refusal, also of a request whose client has left."""
-        try:
-            refusal = self.guard.enter(admission)
-            stood = admission.admission_time or admission.queue_time > _IMPATIENCE
-            if refusal is None and stood and not self.guard.dry_run and has_left(environ):
-                admission.settle(Outcome.IGNORED)
-                return Rejected(Reason.DEADLINE)
-        except Exception as error:
-            # Not what ends the thread or greenlet that waited, say a worker's own time limit.
-            self._fault("admission", error)
-            return None
-        return refusal
 
     def _serve(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = Response(admission, start_response, self._streams)
@@ -198,7 +142,3 @@ class GuardMiddleware:
             lines, body = [("Content-Type", "text/plain"), ("Content-Length", "0")], b""
         start_response(_STATUS_LINE, lines)
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
-
-    def _start_afresh(self) -> None:
-        # Anew, since the parent's streams may yet be closed in a forked child.
-        self._streams = OpenStreams(self._max_streams)

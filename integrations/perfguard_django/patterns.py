@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver
 from django.urls.converters import IntConverter, PathConverter, SlugConverter, StringConverter, UUIDConverter
 from django.urls.resolvers import RegexPattern, RoutePattern
 
-Found = TypeVar("Found")
+from perfguard.targets import unnamed
 
-_NAMED_GROUP = re.compile(r"\(\?P<\w+>")
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\(\?P=|\(\?\(")
 
 # What they take by their expression they also convert.
@@ -69,32 +68,4 @@ def _expression(pattern: Any, *, ends: bool) -> str | None:
     source = source.removeprefix("^")
     if ends and source.endswith("$") and not source.endswith("\\$"):
         source = source.removesuffix("$") + r"\Z"
-    return _NAMED_GROUP.sub("(?:", source)
-
-
-class Matcher(Generic[Found]):
-    """Finds the first route that takes a path.
-
-    Args:
-        entries: Each route's expression, and what to return for it.
-
-    Raises:
-        re.error: The expressions cannot be joined.
-    """
-
-    __slots__ = ("_found", "_pattern")
-
-    _pattern: re.Pattern[str]
-    _found: dict[str | None, Found]
-
-    def __init__(self, entries: Sequence[tuple[str, Found]]) -> None:
-        # An empty group that closes last, so that `lastgroup` names the route.
-        names = [f"route{number}" for number in range(len(entries))]
-        joined = "|".join(f"{entry[0]}(?P<{name}>)" for entry, name in zip(entries, names, strict=True))
-        self._pattern = re.compile(joined or "(?!)")
-        self._found = {name: entry[1] for entry, name in zip(entries, names, strict=True)}
-
-    def find(self, path: str, otherwise: Found) -> Found:
-        """Return what belongs to the first route that takes a path."""
-        match = self._pattern.match(path)
-        return otherwise if match is None else self._found[match.lastgroup]
+    return unnamed(source)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
@@ -12,29 +13,11 @@ from django.urls import Resolver404, ResolverMatch, URLResolver, get_resolver
 from django.utils import translation
 
 from perfguard.marks import Marks, marks_of
-from perfguard.outcome import Priority
+from perfguard.targets import UNMATCHED, Matcher, Target, target_of
 from perfguard_django.options import Exempt
-from perfguard_django.patterns import Matcher, routes
+from perfguard_django.patterns import routes
 
-
-class Target(NamedTuple):
-    """What a request is for.
-
-    Attributes:
-        key: The template of its route, with a slash before it.
-        priority: Its priority.
-        exempt: Whether it passes untouched.
-    """
-
-    key: str
-    priority: Priority = Priority.NORMAL
-    exempt: bool = False
-
-
-UNMATCHED = Target("_UNMATCHED")
-"""What all requests are for that no route takes."""
-
-_EXEMPT = Target("_EXEMPT", exempt=True)
+_EXEMPT = Target(key="_EXEMPT", exempt=True)
 
 # Beyond it, paths are resolved each time; a pattern without parameters may match any number of paths.
 _MOST_PATHS = 1024
@@ -105,7 +88,7 @@ class RouteTable:
         except Exception as error:  # noqa: BLE001 - Django meets it again, and reports it.
             self._fault("the URLconf", error)
             return UNMATCHED
-        target = target_of(match.route or "", match.func)
+        target = _target(match.route or "", match.func)
         literal = not match.captured_kwargs and not match.args  # type: ignore[attr-defined]
         if literal and urlconf is None and len(self._known) < _MOST_PATHS:
             self._known[path] = target
@@ -121,7 +104,7 @@ def _matcher_of(resolver: URLResolver) -> Matcher[Target | None] | None:
         # Of those without parameters the paths are remembered, and of those that are not
         # certain Django has the last word.
         settled = each.certain and "<" in each.template
-        entries.append((each.expression, target_of(each.template, each.view) if settled else None))
+        entries.append((each.expression, _target(each.template, each.view) if settled else None))
     try:
         return Matcher(entries)
     except re.error:
@@ -137,11 +120,8 @@ def _resolve(path: str, urlconf: Any) -> ResolverMatch:
         return resolver.resolve(path)
 
 
-def target_of(route: str, view: Any) -> Target:
-    """Return the target of a route's requests, by the marks of its view."""
-    marks = view_marks(view)
-    level = Priority.NORMAL if marks.priority is None else marks.priority
-    return Target(f"/{route}", level, bool(marks.exempt))
+def _target(route: str, view: Any) -> Target:
+    return target_of(f"/{route}", view_marks(view))
 
 
 def view_marks(view: Any) -> Marks:
@@ -154,5 +134,5 @@ def view_marks(view: Any) -> Marks:
 def targets(exempt: Exempt) -> Iterator[Target]:
     """Yield the target of every route of the project, in order."""
     for each in routes(get_resolver().url_patterns):
-        target = target_of(each.template, each.view)
-        yield target._replace(exempt=True) if target.key in exempt else target
+        target = _target(each.template, each.view)
+        yield replace(target, exempt=True) if target.key in exempt else target

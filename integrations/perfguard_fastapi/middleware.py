@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute
 import perfguard_starlette
 from perfguard_fastapi.dependencies import Mark
 from perfguard_starlette.marks import Marks
-from perfguard_starlette.routes import RouteTable, route_marks
+from perfguard_starlette.routes import RouteTable
+from perfguard_starlette.walk import route_marks
 
 
 class GuardMiddleware(perfguard_starlette.GuardMiddleware):

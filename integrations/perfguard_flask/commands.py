@@ -104,7 +104,7 @@ def _fetched(url: str) -> dict[str, Any]:
 
 def _state(said: dict[str, Any]) -> str:
     mode = "off" if not said["enabled"] else "dry run" if said["dry_run"] else "on"
-    columns = ("key", "limit", "in_flight", "queued", "state")
+    columns = ("key", "limit", "in_flight", "queued", "refused", "state")
     limits = [[str(each[name]) for name in columns] for each in said["limiters"]]
     refused = ", ".join(f"{count} {reason}" for reason, count in said["refused"].items())
     return "\n".join(
@@ -112,7 +112,7 @@ def _state(said: dict[str, Any]) -> str:
             f"{said['name']}: {mode}, state {said['state']}, worker process {said['pid']}",
             f"admitted {said['admitted']}, refused {sum(said['refused'].values())}{f' ({refused})' * bool(refused)}",
             "",
-            _table(("key", "limit", "in flight", "queued", "state"), limits),
+            _table(("key", "limit", "in flight", "queued", "refused", "state"), limits),
         )
     )
 

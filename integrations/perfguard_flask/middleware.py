@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 from flask import Flask
 from werkzeug.routing import Map
 
 from perfguard import wsgi
 from perfguard.guard import Guard
-from perfguard.outcome import Priority
-from perfguard_flask.routes import UNMATCHED, Environ, RouteTable, Target
+from perfguard.targets import TARGET, UNMATCHED, Target, key_of, priority_of
+from perfguard_flask.routes import Environ, RouteTable
 from perfguard_flask.settings import PASSED, Settings
 
 _logger = logging.getLogger("perfguard")
-
-_TARGET = "perfguard.target"
 
 
 class GuardMiddleware:
@@ -50,7 +47,7 @@ class GuardMiddleware:
         self.settings = settings
         self._inner = app.wsgi_app
         passed = settings.values_of(PASSED)
-        self._guarded = wsgi.GuardMiddleware(self._inner, guard, key=_key, priority=_priority, **passed)
+        self._guarded = wsgi.GuardMiddleware(self._inner, guard, key=key_of, priority=priority_of, **passed)
         # With the guard off, an exempt view has no deadline either.
         self._timed = passed["timeout"] is not None
         self._table = None
@@ -65,7 +62,7 @@ class GuardMiddleware:
             target = self._find(environ)
             if target.exempt:
                 return self._inner(environ, start_response)
-            environ[_TARGET] = target
+            environ[TARGET] = target
         return self._guarded(environ, start_response)
 
     @property
@@ -93,13 +90,3 @@ class GuardMiddleware:
                 self._logged = True
                 _logger.exception("the URL rule of a request cannot be found; such requests share one limit")
             return UNMATCHED
-
-
-def _key(environ: dict[str, Any]) -> str:
-    target: Target = environ[_TARGET]
-    return target.key
-
-
-def _priority(environ: dict[str, Any]) -> Priority:
-    target: Target = environ[_TARGET]
-    return target.priority

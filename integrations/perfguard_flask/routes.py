@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, cast
 
@@ -13,28 +12,9 @@ from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wsgi import get_host
 
 from perfguard.marks import Marks, marks_of
-from perfguard.outcome import Priority
+from perfguard.targets import UNMATCHED, Target, target_of
 
 Environ = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What a request is for.
-
-    Attributes:
-        key: The template of its rule.
-        priority: Its priority.
-        exempt: Whether it passes untouched.
-    """
-
-    key: str
-    priority: Priority = Priority.NORMAL
-    exempt: bool = False
-
-
-UNMATCHED = Target(key="_UNMATCHED")
-"""What all requests are for that no rule takes, by path or by method, or that are redirected to one."""
 
 
 class RouteTable:
@@ -104,6 +84,7 @@ def _copied(app: Flask) -> Map:
 
 def _rules(app: Flask, rule: Rule) -> Iterator[Rule]:
     """Yield what stands for a rule: one, or where methods of its class of views are marked, one for each."""
+    key = (rule.host or rule.subdomain or "") + rule.rule
     for methods, marks in _marked(app.view_functions.get(rule.endpoint), rule):
         yield Rule(
             rule.rule,
@@ -111,7 +92,7 @@ def _rules(app: Flask, rule: Rule) -> Iterator[Rule]:
             subdomain=rule.subdomain,
             methods=methods,
             build_only=rule.build_only,
-            endpoint=_target(rule, marks.over(_outer_marks(app, rule))),
+            endpoint=target_of(key, marks.over(_outer_marks(app, rule))),
             strict_slashes=rule.strict_slashes,
             merge_slashes=rule.merge_slashes,
             host=rule.host,
@@ -145,12 +126,6 @@ def _outer_marks(app: Flask, rule: Rule) -> Marks:
         marks = marks.over(marks_of(app.blueprints.get(name)))
         name = name.rpartition(".")[0]
     return marks.over(marks_of(app))
-
-
-def _target(rule: Rule, marks: Marks) -> Target:
-    level = Priority.NORMAL if marks.priority is None else marks.priority
-    key = (rule.host or rule.subdomain or "") + rule.rule
-    return Target(key=key, priority=level, exempt=bool(marks.exempt))
 
 
 def _idle(converter: type[BaseConverter]) -> type[BaseConverter]:

@@ -12,13 +12,11 @@ from perfguard import asgi
 from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
 from perfguard.limits.keyed import KeyedLimiter
-from perfguard.outcome import Priority
 from perfguard.startup import put_off
-from perfguard_starlette.routes import UNMATCHED, RouteTable, Scope, Target
+from perfguard.targets import TARGET, UNMATCHED, Target, key_of, priority_of
+from perfguard_starlette.routes import RouteTable, Scope
 
 _logger = logging.getLogger("perfguard")
-
-_TARGET = "perfguard.target"
 
 
 class Options(TypedDict, total=False):
@@ -69,7 +67,7 @@ class GuardMiddleware:
             guard = _made(guard, max_keys)
         except ConfigurationError as error:
             app, guard = put_off(app, error), Guard(enabled=False, dry_run=False)
-        self._guarded = asgi.GuardMiddleware(app, guard, key=_key, priority=_priority, **options)
+        self._guarded = asgi.GuardMiddleware(app, guard, key=key_of, priority=priority_of, **options)
         self.app = app
         self.guard = guard
         self._routed = _routed(app)
@@ -89,7 +87,7 @@ class GuardMiddleware:
             if target.exempt:
                 await self.app(scope, receive, send)
                 return
-            scope[_TARGET] = target
+            scope[TARGET] = target
         elif kind == "lifespan":
             self._table_of(scope)  # Made before the first request, where the server says when.
         await self._guarded(scope, receive, send)
@@ -137,13 +135,3 @@ def _routed(app: Any) -> Any:
     while app is not None and getattr(app, "routes", None) is None:
         app = getattr(app, "app", None)
     return app
-
-
-def _key(scope: Scope) -> str:
-    target: Target = scope[_TARGET]
-    return target.key
-
-
-def _priority(scope: Scope) -> Priority:
-    target: Target = scope[_TARGET]
-    return target.priority

@@ -31,6 +31,8 @@ class LimiterSnapshot(NamedTuple):
         limit: The concurrency limit.
         in_flight: Calls in flight.
         queued: Calls that wait.
+        refused: Calls refused since the limiter was made, in a forked child since the fork;
+            in a dry run, those that would have been.
         state: The backpressure state of the admission queue.
         departure_rate: Calls per second that leave a standing queue; `None` if never seen.
         predicted_wait: Seconds that a newcomer would wait, by Little's law.
@@ -42,6 +44,7 @@ class LimiterSnapshot(NamedTuple):
     limit: int
     in_flight: int
     queued: int
+    refused: int
     state: Backpressure
     departure_rate: float | None
     predicted_wait: float
@@ -91,7 +94,18 @@ class Limiter:
         ConfigurationError: An argument is not what it should be.
     """
 
-    __slots__ = ("_changes", "_state", "cost", "finish_tag", "in_flight", "key", "limit", "profile", "queue")
+    __slots__ = (
+        "_changes",
+        "_refused",
+        "_state",
+        "cost",
+        "finish_tag",
+        "in_flight",
+        "key",
+        "limit",
+        "profile",
+        "queue",
+    )
 
     limit: Limit
     queue: AdmissionQueue
@@ -100,6 +114,7 @@ class Limiter:
     profile: ThroughputProfile | None
     cost: float
     finish_tag: float
+    _refused: int
     _changes: deque[LimitChange]
     _state: Backpressure
 
@@ -108,7 +123,7 @@ class Limiter:
         self.limit = LittlesLawLimit() if limit is None else limit
         self.queue = AdmissionQueue() if queue is None else queue
         self.key = key
-        self.in_flight = 0
+        self.in_flight = self._refused = 0
         self.profile = None
         self.cost = self.finish_tag = 0.0
         # Without listeners nobody takes the changes.
@@ -136,6 +151,7 @@ class Limiter:
         """
         if self.in_flight < self.limit.value and not self.queue.line.length:
             if call.deadline is not None and call.deadline <= now:
+                self._refused += 1
                 raise LimitExceeded(Reason.DEADLINE, self.queue.refuse(now))
             if self.queue.state is not _NORMAL and self.queue.turns_away(call, now):
                 raise LimitExceeded(Reason.QUEUE_TIME, self.queue.refuse(now))
@@ -151,7 +167,11 @@ class Limiter:
         Raises:
             LimitExceeded: The call cannot wait.
         """
-        place = self.queue.offer(call, now, max(0, self.limit.value - self.in_flight))
+        try:
+            place = self.queue.offer(call, now, max(0, self.limit.value - self.in_flight))
+        except LimitExceeded:
+            self._refused += 1
+            raise
         place.limiter = self
         return place
 
@@ -200,12 +220,13 @@ class Limiter:
         """Have nothing in flight and nothing queued, and keep what the limit learnt."""
         if self.profile is not None:
             self.profile.spent(self.in_flight, now)
-        self.in_flight = 0
+        self.in_flight = self._refused = 0
         self.queue.start_afresh()
         self._changes.clear()
 
     def count_refusals(self, call: Call, count: int, now: float) -> None:
         """Count refusals that were given without asking."""
+        self._refused += count
         self.queue.refuse(now, count)
 
     def verdict(self, call: Call, now: float) -> Rejected | None:
@@ -223,6 +244,7 @@ class Limiter:
         reason = self.queue.verdict(call, now, length)
         if reason is None:
             return None
+        self._refused += 1
         return LimitExceeded(reason, self.queue.refuse(now))
 
     def released(self) -> list[Place]:
@@ -230,6 +252,7 @@ class Limiter:
         if not self.queue.released:
             return []
         places, self.queue.released = self.queue.released, []
+        self._refused += len(places)
         return places
 
     def report_to(self, observer: Observer) -> None:
@@ -257,6 +280,7 @@ class Limiter:
                 limit=self.limit.value,
                 in_flight=self.in_flight,
                 queued=len(self.queue),
+                refused=self._refused,
                 state=self.queue.state,
                 departure_rate=self.queue.departure_rate(now),
                 predicted_wait=self.queue.predicted_wait(now),

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,7 @@ import pytest
 
 from perfguard.asgi import GuardMiddleware
 from tests.asgi.messages import Message, Receive, Send, http
-from tests.asgi.test_servers import free_port
+from tests.servers import running
 
 GIBIBYTE = 1024**3
 MEBIBYTE = 1024**2
@@ -31,7 +26,8 @@ async def app(scope, receive, send):
     if scope["type"] != "http":
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    for _ in range(int(scope["path"].strip("/"))):
+    chunks = scope["path"].strip("/")
+    for _ in range(int(chunks) if chunks.isdigit() else 0):
         await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
     await send({"type": "http.response.body"})
 
@@ -83,31 +79,15 @@ def download(port: int, chunks: int) -> int:
         return total
 
 
-@contextlib.contextmanager
-def streaming(folder: Path) -> Any:
-    """Run the application under uvicorn; the process and its port."""
-    (folder / "streaming.py").write_text(STREAMING)
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "streaming:app", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(command, cwd=folder, start_new_session=True)
-    try:
-        yield process.pid, port
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_a_gibibyte_streams_without_memory_of_its_own(tmp_path: Path) -> None:
     """Under uvicorn, a response of 1 GiB raises the peak of the server's memory by less than 32 MiB."""
-    with streaming(tmp_path) as (process, port):
-        while True:
-            with contextlib.suppress(ConnectionRefusedError):
-                download(port, 64)
-                break
-        before = peak_memory(process)
+    (tmp_path / "streaming.py").write_text(STREAMING)
+    with running(["-m", "uvicorn", "streaming:app", "--port", "{port}"], tmp_path) as server:
+        download(server.port, 64)
+        before = peak_memory(server.process.pid)
 
-        assert download(port, GIBIBYTE // 65536) > GIBIBYTE
+        assert download(server.port, GIBIBYTE // 65536) > GIBIBYTE
 
-        assert peak_memory(process) - before < 32 * MEBIBYTE
+        assert peak_memory(server.process.pid) - before < 32 * MEBIBYTE

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.servers import Running, running
 
 APP = """
 import asyncio
@@ -83,94 +79,41 @@ SERVERS = {
 }
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
-def serving(command: list[str], folder: Path, app: str = APP) -> Iterator[str]:
-    """Run a server until the block ends; its address."""
+def serving(name: str, folder: Path, app: str = APP) -> Iterator[Running]:
+    """Run a server until the block ends."""
     (folder / "app.py").write_text(app)
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *(part.format(port=port) for part in command)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(url)
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 20.0
-    while True:
-        try:
-            httpx.get(f"{url}/healthz")
-        except httpx.TransportError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    with running(["-m", *SERVERS[name]], folder) as server:
+        yield server
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_real_server_serves_what_fits_and_refuses_the_rest(name: str, tmp_path: Path) -> None:
-    with serving(SERVERS[name], tmp_path) as url, ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: httpx.get(f"{url}/slow", timeout=10.0), range(12)))
+    with serving(name, tmp_path) as server, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: httpx.get(f"{server.url}/slow", timeout=10.0), range(12)))
         served = [each for each in answers if each.status_code == 200]
         refused = [each for each in answers if each.status_code == 503]
         assert len(served) + len(refused) == 12
         assert served
         assert refused
         assert all(1 <= int(each.headers["retry-after"]) <= 30 for each in refused)
-        assert httpx.get(f"{url}/").text == "ok"
-
-
-def ask(url: str, path: str) -> socket.socket:
-    """Send a request without a body; its connection."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    client = socket.create_connection((host, int(port)), 10.0)
-    client.sendall(f"GET {path} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
-    return client
-
-
-def wait_for(url: str, state: str) -> None:
-    """Wait until so many requests are in flight and queued, and those paths were served."""
-    deadline = time.monotonic() + 20.0
-    while (now := httpx.get(f"{url}/state").text) != state:
-        assert time.monotonic() < deadline, now
+        assert httpx.get(f"{server.url}/").text == "ok"
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_client_that_leaves_a_real_server_while_queued_is_not_served(name: str, tmp_path: Path) -> None:
     """Whether the server shows the connection or has to be asked."""
-    with serving(SERVERS[name], tmp_path, HOLDING) as url, contextlib.ExitStack() as held:
-        held.enter_context(ask(url, "/hold"))
-        wait_for(url, "1 0")
-        leaving = ask(url, "/gone")
-        wait_for(url, "1 1")
-        held.enter_context(ask(url, "/stays"))
-        wait_for(url, "1 2")
+    with serving(name, tmp_path, HOLDING) as server, contextlib.ExitStack() as held:
+        held.enter_context(server.ask("/hold"))
+        server.until_state("1 0")
+        leaving = server.ask("/gone")
+        server.until_state("1 1")
+        held.enter_context(server.ask("/stays"))
+        server.until_state("1 2")
 
         leaving.close()
         for _ in range(50):  # The server reads the network in between.
-            wait_for(url, "1 2")
-        httpx.get(f"{url}/release")
+            server.until_state("1 2")
+        server.get("/release")
 
-        wait_for(url, "0 0 /stays")
+        server.until_state("0 0 /stays")

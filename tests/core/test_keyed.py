@@ -9,22 +9,12 @@ from perfguard import AdmissionQueue, Call, KeyedLimiter, Limiter, LimitExceeded
 from perfguard.events import StateChanged
 from perfguard.limits.fixed import FixedLimit
 from perfguard.limits.keyed import OTHER
-from perfguard.limits.limit import Sample
 from perfguard.limits.limiter import Ticket
 from perfguard.queueing import Place
 
 
-class One:
-    """A limit of one call."""
-
-    value = 1
-
-    def observe(self, sample: Sample) -> None:
-        """Learn nothing."""
-
-
 def _one(key: str) -> Limiter:
-    return Limiter(One(), key=key)
+    return Limiter(FixedLimit(1), key=key)
 
 
 def _ticket(keyed: KeyedLimiter, key: str, now: float = 0.0) -> Ticket:
@@ -224,7 +214,7 @@ def test_notices_name_the_key_they_are_about() -> None:
 
 def test_dry_run_is_decided_by_key() -> None:
     """A key over its limit would be refused; its neighbour would not."""
-    keyed = KeyedLimiter(lambda key: Limiter(One(), AdmissionQueue(min_length=1, max_length=1), key=key))
+    keyed = KeyedLimiter(lambda key: Limiter(FixedLimit(1), AdmissionQueue(min_length=1, max_length=1), key=key))
     for _ in range(2):
         keyed.force(Call(key="a"), 0.0)
 

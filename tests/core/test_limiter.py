@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perfguard import AdmissionQueue, Backpressure, Call, Limiter, LimitExceeded, Outcome, Reason
+from perfguard import AdmissionQueue, Backpressure, Call, Limiter, LimitExceeded, Outcome, Priority, Reason
 from perfguard.events import LimitChanged
 from perfguard.limits.limit import LimitChange, LimitReason, Sample
 from perfguard.limits.limiter import Ticket
@@ -197,3 +197,77 @@ def test_shedding_ends_while_calls_start_at_once_though_the_kernel_had_them_for_
         limiter.settle(ticket, Outcome.SUCCESS, now)
 
     assert (limiter.queue.state, limiter.in_flight) == (Backpressure.NORMAL, 0)
+
+
+def refused(limiter: Limiter, now: float = 0.0) -> int:
+    """How many refusals it shows."""
+    return limiter.snapshots(now)[0].refused
+
+
+def test_a_limiter_counts_a_call_that_has_no_room() -> None:
+    limiter = Limiter(Ratchet(1), AdmissionQueue(min_length=1, max_length=1))
+    limiter.admit(Call(), 0.0)
+    limiter.admit(Call(), 0.0)
+
+    with pytest.raises(LimitExceeded):
+        limiter.admit(Call(), 0.0)
+
+    assert refused(limiter) == 1
+
+
+def test_a_limiter_counts_a_call_whose_deadline_has_passed() -> None:
+    limiter = Limiter(Ratchet(1))
+
+    with pytest.raises(LimitExceeded):
+        limiter.admit(Call(deadline=0.5), 1.0)
+
+    assert refused(limiter) == 1
+
+
+def test_a_limiter_counts_a_call_that_loses_its_place() -> None:
+    """Once, when it is told of it."""
+    limiter = Limiter(Ratchet(1), AdmissionQueue(min_length=1, max_length=1))
+    limiter.admit(Call(), 0.0)
+    limiter.admit(Call(priority=Priority.LOW), 0.0)
+    limiter.admit(Call(priority=Priority.HIGH), 0.0)
+
+    assert len(limiter.released()) == 1
+    assert limiter.released() == []
+    assert refused(limiter) == 1
+
+
+def test_a_limiter_counts_a_call_that_has_waited_too_long() -> None:
+    limiter = Limiter(Ratchet(1))
+    limiter.admit(Call(), 0.0)
+    limiter.admit(Call(), 0.0)
+
+    limiter.expire(9.0)
+
+    assert len(limiter.released()) == 1
+    assert refused(limiter, 9.0) == 1
+
+
+def test_a_limiter_counts_refusals_that_were_given_without_asking() -> None:
+    limiter = Limiter(Ratchet(1))
+
+    limiter.count_refusals(Call(), 7, 0.0)
+
+    assert refused(limiter) == 7
+
+
+def test_a_limiter_counts_what_a_dry_run_would_have_refused() -> None:
+    limiter = Limiter(Ratchet(1), AdmissionQueue(min_length=1, max_length=1))
+    for _ in range(4):
+        limiter.verdict(Call(), 0.0)
+        limiter.force(Call(), 0.0)
+
+    assert refused(limiter) == 2
+
+
+def test_a_limiter_that_starts_afresh_has_refused_nothing() -> None:
+    limiter = Limiter(Ratchet(1))
+    limiter.count_refusals(Call(), 7, 0.0)
+
+    limiter.start_afresh(0.1)
+
+    assert refused(limiter) == 0

@@ -75,7 +75,9 @@ def test_a_refusal_given_again_is_counted() -> None:
         again = [guard.refused_again("", Priority.NORMAL) for _ in range(3)]
         assert all(each is not None and each.reason is Reason.QUEUE_FULL for each in again)
 
-        assert guard.snapshot().refused == {Reason.QUEUE_FULL: 4}
+        shown = guard.snapshot()
+        assert shown.refused == {Reason.QUEUE_FULL: 4}
+        assert shown.limiters[0].refused == 4
         first.settle(Outcome.SUCCESS)
         await waiting
 

@@ -27,6 +27,9 @@ from perfguard_django import Priority, exempt, priority
 gate = threading.Event()
 """What `/hold/` waits for."""
 
+meeting = threading.Barrier(2)
+"""Where two requests to `/meet/` wait for each other."""
+
 served: list[str] = []
 """The names of the requests that `/hold/` has served."""
 
@@ -155,6 +158,24 @@ def hold(request: HttpRequest) -> HttpResponse:
     return HttpResponse("held")
 
 
+def meet(request: HttpRequest) -> HttpResponse:
+    """Answer once another request is here as well, on another thread."""
+    meeting.wait(20)
+    return HttpResponse("met")
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    """Say who was taken up, and take 50 ms."""
+    Path(f"started-{request.META['QUERY_STRING']}").touch()
+    time.sleep(0.05)
+    return HttpResponse("slow")
+
+
+@transaction.non_atomic_requests
+async def slow_async(request: HttpRequest) -> HttpResponse:
+    return await asyncio.to_thread(slow, request)
+
+
 @transaction.non_atomic_requests
 async def hold_async(request: HttpRequest) -> HttpResponse:
     await asyncio.to_thread(gate.wait, 30)
@@ -249,6 +270,9 @@ urlpatterns = [
     path("count/", count),
     path("context/", context),
     path("context-async/", context_async),
+    path("meet/", transaction.non_atomic_requests(meet)),
+    path("slow/", transaction.non_atomic_requests(slow)),
+    path("slow-async/", slow_async),
     path("hold/", hold),
     path("hold-async/", hold_async),
     path("release/", release),

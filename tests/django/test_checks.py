@@ -18,10 +18,11 @@ from django.test import override_settings
 from django.urls import path
 from django.utils.translation import gettext_lazy
 
-from perfguard import ConfigurationError, Guard
+from perfguard import Call, ConfigurationError, Guard
+from perfguard.targets import UNMATCHED
 from perfguard_django import GuardMiddleware, Priority
 from perfguard_django.options import DEFAULTS, Exempt
-from perfguard_django.routes import UNMATCHED, RouteTable
+from perfguard_django.routes import RouteTable
 from tests.django import project as views
 from tests.django.driving import ask, guarded, project
 
@@ -254,9 +255,10 @@ class _Quiet(WSGIRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """The address of a running server with the view."""
-    handler, _ = guarded()
+    """The address of a running server with the view, whose guard has admitted a request and refused one."""
+    handler, middleware = guarded()
     ask(handler, "/important/3/")
+    middleware.guard.enter(middleware.guard.admit(Call(key="/important/<int:pk>/", deadline=0.0)))
     with make_server("127.0.0.1", 0, handler, handler_class=_Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -270,9 +272,16 @@ def test_the_command_reads_a_running_server(url: str) -> None:
     text = _command("--url", f"{url}/perfguard/")
     report = json.loads(_command("--url", f"{url}/perfguard/", "--json"))
 
-    assert text.startswith("guard (on): normal, 1 admitted, refused: none")
+    assert text.startswith("guard (on): normal, 1 admitted, refused: 1 deadline")
     assert "/important/<int:pk>/" in text
     assert report["limiters"][0]["key"] == "/important/<int:pk>/"
+
+
+def test_the_command_shows_how_many_each_route_has_refused(url: str) -> None:
+    """The fixture's guard has refused one of two."""
+    line = _command("--url", f"{url}/perfguard/").splitlines()[-1]
+
+    assert line.split() == ["/important/<int:pk>/", "0", *line.split()[2:3], "0", "1", "normal"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ import perfguard_django.wsgi
 from perfguard import Guard, KeyedLimiter, Limiter, Outcome, Priority
 from perfguard.events import Settled
 from perfguard.limits import FixedLimit
+from perfguard.targets import Target
 from perfguard.testing import RecordingListener
 from perfguard_django import GuardMiddleware
 from tests.django import project as views
@@ -356,7 +357,7 @@ def test_a_priority_outranks_what_stands_in_the_queue() -> None:
     assert find("/important/3/").priority == Priority.HIGH
     assert find("/dispatched/").priority == Priority.LOW
     assert find("/wrapped/").priority == Priority.CRITICAL
-    assert find("/child/") == ("/child/", Priority.BACKGROUND, True)
+    assert find("/child/") == Target(key="/child/", priority=Priority.BACKGROUND, exempt=True)
     assert find("/plain/").priority == Priority.NORMAL
 
 
@@ -371,7 +372,7 @@ def test_faults_of_its_own_let_requests_pass(monkeypatch: pytest.MonkeyPatch, ca
     for each in (middleware, asgi_middleware):
         for name in ("enter", "begin"):
             monkeypatch.setattr(each.guard, name, broken)
-    monkeypatch.setattr("perfguard_django.middleware.age_of", broken)
+    monkeypatch.setattr("perfguard._guarding.age_of", broken)
     monkeypatch.setattr("perfguard_django.middleware.follow", broken)
     monkeypatch.setattr("perfguard_django.routes._resolve", broken)
 

@@ -19,7 +19,8 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 
-from tests.django.driving import Answer, ask, ask_asgi, environ, project
+from tests.django.driving import Answer, ask, ask_asgi, environ, guarded, guarded_asgi, project
+from tests.wsgi.test_environ import Aged
 
 PATHS = [
     "/",
@@ -141,8 +142,8 @@ def test_middleware_below_works_as_without(path: str, below: str) -> None:
     """Of one colour or the other, of both, and broken."""
     stack = [*settings.BELOW, below]
 
-    for bare, guarded in (_both(path, below=stack), _both_asgi(path, below=stack)):
-        assert guarded == bare
+    for bare, behind in (_both(path, below=stack), _both_asgi(path, below=stack)):
+        assert behind == bare
 
 
 @pytest.mark.parametrize("stack", [[EMPTY], [BROKEN], [SYNC_ONLY]], ids=["empty", "broken", "sync"])
@@ -269,3 +270,24 @@ def test_a_file_on_disk_is_closed(tmp_path: Path) -> None:
         bare, guarded = _both("/file/", "HEAD")
 
     assert guarded.header("Content-Length") == bare.header("Content-Length") == "10000"
+
+
+def test_a_dry_run_serves_a_client_that_closed_its_half_of_the_connection() -> None:
+    """It may yet read the answer; a trial changes nothing for anybody."""
+    handler, middleware = guarded(DRY_RUN=True)
+
+    closed: dict[str, Any] = {"gunicorn.socket": Aged(age=25, state=8)}
+    answer = ask(handler, "/plain/", **closed)
+
+    assert answer.body == b"plain"
+    assert middleware.guard.snapshot().admitted == 1
+
+
+def test_synchronous_views_of_two_requests_run_on_two_threads_under_asgi() -> None:
+    """With the guard as without, so that none waits for a thread."""
+    handler, _ = guarded_asgi()
+
+    async def main() -> tuple[Answer, Answer]:
+        return await asyncio.gather(ask_asgi(handler, "/meet/"), ask_asgi(handler, "/meet/"))
+
+    assert [answer.body for answer in asyncio.run(main())] == [b"met", b"met"]

@@ -14,8 +14,8 @@ from starlette.routing import BaseRoute, Host, Mount, Router
 from perfguard import Call, ConfigurationError, Guard, KeyedLimiter, LimitExceeded, Outcome, Reason
 from perfguard.clock import monotonic
 from perfguard.events import Admitted, Event
+from perfguard.targets import Target
 from perfguard_fastapi import Deadline, GuardMiddleware, Priority, Remaining, exempt, priority
-from perfguard_starlette.routes import Target
 
 
 @pytest.fixture(params=["nested", "flat"])

@@ -103,9 +103,10 @@ def test_state_of_a_running_server_is_read_from_its_snapshot() -> None:
     assert code == 0
     assert output.startswith("shop: on, state ")
     assert "admitted 1, refused 1 (1 " in output
-    assert [line.split()[:4] for line in output.splitlines()[-1:]] == [["/busy", "1", "1", "0"]]
+    assert [line.split()[:5] for line in output.splitlines()[-1:]] == [["/busy", "1", "1", "0", "1"]]
     said = json.loads(as_json)
     assert said["limiters"][0]["key"] == "/busy"
+    assert said["limiters"][0]["refused"] == 1
     assert said["pid"] > 0
 
 

@@ -8,8 +8,9 @@ from flask.views import MethodView, View
 
 from perfguard import ConfigurationError, Priority
 from perfguard.marks import Marks, marks_of
+from perfguard.targets import Target
 from perfguard_flask import exempt, priority
-from perfguard_flask.routes import RouteTable, Target
+from perfguard_flask.routes import RouteTable
 
 
 def _target(app: Flask, path: str, method: str = "GET") -> Target:

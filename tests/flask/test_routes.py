@@ -10,7 +10,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Rule, ValidationError
 from werkzeug.test import EnvironBuilder
 
-from perfguard_flask.routes import UNMATCHED, RouteTable
+from perfguard.targets import UNMATCHED
+from perfguard_flask.routes import RouteTable
 
 
 def _app(*rules: str, **options: Any) -> Flask:

@@ -105,6 +105,7 @@ class GuardMachine(RuleBasedStateMachine):
         assert sum(state.settled.values()) == self.count(Settled)
         refused = sum(state.refused.values())
         assert refused == self.count(Refused) >= sum(error is not None for error in errors)
+        assert sum(each.refused for each in state.limiters) == refused
         assert len(errors) <= state.admitted + refused <= len(self.calls)
 
     def count(self, kind: type[Event]) -> int:

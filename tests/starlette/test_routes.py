@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute, compile_path
 
 from perfguard import Priority
+from perfguard.targets import UNMATCHED
 from perfguard_starlette import exempt, priority
-from perfguard_starlette.routes import UNMATCHED, RouteTable
+from perfguard_starlette.routes import RouteTable
 
 
 async def _endpoint(connection: Any) -> None:

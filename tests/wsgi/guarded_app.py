@@ -6,7 +6,6 @@ all else with two permits and one place.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -23,17 +22,16 @@ holding = Guard(Limiter(FixedLimit(1), AdmissionQueue(target=60.0, max_wait=60.0
 tight = Guard(Limiter(FixedLimit(2), AdmissionQueue(min_length=1, max_length=1)))
 released = threading.Event()
 served: list[str] = []
-folder = Path(os.environ.get("TEST_FOLDER", "."))
 
 
 def reached(name: str) -> None:
     """Leave a file that the test waits for."""
-    (folder / name).touch()
+    Path(name).touch()
 
 
 def until(name: str) -> None:
     """Compute until the test has left a file."""
-    while not (folder / name).exists():
+    while not Path(name).exists():
         pass
 
 

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.wsgi.serving import CONCURRENT, SINGLE, Running, parsed, read_all, serving
+from tests.servers import Running, parsed, read_all, running
+from tests.wsgi.serving import CONCURRENT, SINGLE
 
 
 @pytest.fixture(scope="module", params=CONCURRENT)
 def concurrent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run a server that serves several requests at a time."""
-    with serving(CONCURRENT[request.param], tmp_path_factory.mktemp("server")) as server:
+    with running(CONCURRENT[request.param], tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
 @pytest.fixture(scope="module", params=SINGLE)
 def single(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run a server that computes for one request at a time."""
-    with serving(SINGLE[request.param], tmp_path_factory.mktemp("server")) as server:
+    with running(SINGLE[request.param], tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
@@ -96,7 +97,7 @@ def test_a_single_thread_serves_after_a_client_that_closed_in_mid_response(singl
 
 def test_a_single_thread_refuses_what_stood_too_long(tmp_path: Path) -> None:
     """By the age alone: no two requests are ever in flight."""
-    with serving(SINGLE["gunicorn sync"], tmp_path) as server:
+    with running(SINGLE["gunicorn sync"], tmp_path) as server:
         statuses = at_once(server, "/slow", 12)
         assert set(statuses) == {200, 503}
         assert server.get("/stream") == (200, b"1 0 0 ")

@@ -12,8 +12,9 @@ from urllib.request import Request, urlopen
 from django.core.management.base import BaseCommand, CommandError
 
 from perfguard.errors import ConfigurationError
+from perfguard.targets import Target
 from perfguard_django.options import Exempt, effective, options, said
-from perfguard_django.routes import Target, targets
+from perfguard_django.routes import targets
 
 _PATIENCE = 10.0
 
@@ -85,11 +86,11 @@ def _live(report: dict[str, Any]) -> str:
     refused = ", ".join(f"{count} {reason}" for reason, count in report["refused"].items()) or "none"
     head = f"{report['name']} ({mode}): {report['state']}, {report['admitted']} admitted, refused: {refused}"
     rows = [_limiter(each) for each in report["limiters"]]
-    return "\n".join((head, "", *_table(("KEY", "IN FLIGHT", "LIMIT", "QUEUED", "STATE"), rows)))
+    return "\n".join((head, "", *_table(("KEY", "IN FLIGHT", "LIMIT", "QUEUED", "REFUSED", "STATE"), rows)))
 
 
 def _limiter(each: dict[str, Any]) -> Sequence[str]:
-    return each["key"] or "*", *(str(each[name]) for name in ("in_flight", "limit", "queued", "state"))
+    return each["key"] or "*", *(str(each[name]) for name in ("in_flight", "limit", "queued", "refused", "state"))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
