@@ -36,7 +36,7 @@ class EvenShare:
         return f"<EvenShare of calls {self._age * 1e3:.0f} ms old>"
 
     def takes(self, age: float, priority: Priority, *, least: float, most: float) -> bool:
-        """Say whether the next call is refused; always at twice the age of `most`.
+        """Say whether the next call is refused: never one younger than `least`, always one twice as old as `most`.
 
         Args:
             age: How long the call has waited, in seconds.
@@ -45,6 +45,8 @@ class EvenShare:
             most: The mean age from which on all are refused, in seconds; more than `least`.
         """
         self._age += (age - self._age) / _CALLS
+        if age < least:
+            return False
         self._sum += min(1.0, max(0.0, (self._age - least) / (most - least)))
         if age < 2.0 * most and self._sum < 2.0 ** (Priority.NORMAL - priority):
             return False
