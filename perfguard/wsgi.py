@@ -161,9 +161,12 @@ class GuardMiddleware:
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:
-            # Not what ends the thread or greenlet that waited, say a worker's own time limit.
             self._fault("admission", error)
             return None
+        except BaseException:
+            # What ends the thread or greenlet, say a worker's own time limit, is no fault, and no request goes on.
+            admission.settle(Outcome.IGNORED)
+            raise
         return refusal
 
     def _serve(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

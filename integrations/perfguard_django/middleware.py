@@ -153,12 +153,17 @@ class GuardMiddleware:
         """Wait for the admission; return the refusal, also of a request whose client has left."""
         try:
             rejected = self.guard.enter(admission)
-            if rejected is None and admission.queue_time > _IMPATIENCE and has_left(request.META):
+            stood = admission.admission_time or admission.queue_time > _IMPATIENCE
+            if rejected is None and stood and not self.guard.dry_run and has_left(request.META):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:  # noqa: BLE001 - Fail open.
             self._fault("admission", error)
             return None
+        except BaseException:
+            # It ends the thread or greenlet, as a worker's own time limit does: no request goes on.
+            admission.settle(Outcome.IGNORED)
+            raise
         return rejected
 
     async def _acquire(self, admission: Admission) -> Rejected | None:
