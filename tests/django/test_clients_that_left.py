@@ -43,7 +43,7 @@ def test_it_is_not_served_after_a_short_wait_in_the_queue() -> None:
     answers: list[int] = []
 
     def request(name: str, *, left: bool) -> threading.Thread:
-        extra = {"waitress.client_disconnected": lambda: left}
+        extra: dict[str, Any] = {"waitress.client_disconnected": lambda: left}
         thread = threading.Thread(target=lambda: answers.append(ask(handler, f"/hold/?name={name}", **extra).status))
         thread.start()
         return thread

@@ -130,7 +130,7 @@ def test_what_ends_a_greenlet_that_looks_at_its_connection_keeps_no_permit() -> 
 
     middleware = GuardMiddleware(answering(), full_guard(), trusted_proxies=["127.0.0.1"])
     old = f"t={time.time() - 1.0:.3f}"
-    gone = {"waitress.client_disconnected": disconnected, "HTTP_X_REQUEST_START": old}
+    gone: dict[str, Any] = {"waitress.client_disconnected": disconnected, "HTTP_X_REQUEST_START": old}
     with pytest.raises(Killed):
         Server().serve(middleware, environ(**gone))
     assert counts(middleware.guard) == (0, 0)
