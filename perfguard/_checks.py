@@ -89,5 +89,8 @@ def listed(name: str, values: Iterable[_T], what: str) -> list[_T]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Say whether a value is a finite number; a bool is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    """Say whether a value is a finite number that a float can hold; a bool is none."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:
+        return False

@@ -127,7 +127,10 @@ class GuardingEnvirons(Guarding[OpenStreams]):
                 admission.settle(Outcome.IGNORED)
                 return Rejected(Reason.DEADLINE)
         except Exception as error:
-            # Not what ends the thread or greenlet that waited, say a worker's own time limit.
             self._fault("admission", error)
             return None
+        except BaseException:
+            # What ends the thread or greenlet, say a worker's own time limit, is no fault, and no request goes on.
+            admission.settle(Outcome.IGNORED)
+            raise
         return refusal

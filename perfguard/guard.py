@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perfguard._environment import chosen
 from perfguard._faults import Faults
@@ -198,10 +198,7 @@ class Guard:
         """Forget the refusals that stood, since something changed; account for them."""
         for standing in self.standing.cleared():
             self._refused[standing.error.reason] += standing.count
-            try:
-                self._pipeline.count_refusals(standing.call, standing.count, now)
-            except BaseException as error:
-                self._fault("count_refusals", error)
+            self._ask(self._pipeline.count_refusals, standing.call, standing.count, now)
 
     def _decided(
         self, admission: Admission, now: float, lane: Lane | None, events: list[Event]
@@ -233,10 +230,16 @@ class Guard:
     def _report(self, events: list[Event], ended: list[Place], now: float) -> None:
         """Add what became of the places whose wait ended, and what policies changed."""
         events += self._notifier.ended(ended, now)
+        if self._line is not None:
+            events += self._ask(self._line.notices, self.name, now) or ()
+
+    def _ask(self, method: Callable[..., Any], *details: Any) -> Any:
+        """Return what a policy's method does; what it raises is a fault."""
         try:
-            events += self._line.notices(self.name, now) if self._line is not None else ()
+            return method(*details)
         except BaseException as error:
-            self._fault("notices", error)
+            self._fault(getattr(method, "__name__", "a policy"), error)
+            return None
 
     def _finish(self, ended: list[Place], events: list[Event]) -> None:
         """Wake and notify, outside the lock."""
@@ -271,7 +274,7 @@ class Guard:
                 return
             now = self._clock()
             if place is not None and place.waiting and self._line is not None:
-                self._line.withdraw(place, now)
+                self._ask(self._line.withdraw, place, now)
             self._give_back(admission, outcome, now)
             ended = self._passed_on(admission, now) if self._line else []
             if admission.admitted_at is not None:
@@ -308,7 +311,7 @@ class Guard:
         with self._lock:
             now = self._clock()
             self._reopen(now)
-            self._line.expire(now)
+            self._ask(self._line.expire, now)
             ended = self._released(now) + self._handed_over(now)
             left = len(self._line) > 0
             if self._notifier.heard:
@@ -366,7 +369,7 @@ class Guard:
 
     def _released(self, now: float) -> list[Place]:
         """Return the places that were refused while they waited."""
-        places = [] if self._line is None else self._line.released()
+        places = [] if self._line is None else self._ask(self._line.released) or []
         for place in places:
             self._give_back(place.passage, Outcome.IGNORED, now)
             if place.error is not None:
@@ -393,7 +396,4 @@ class Guard:
         """Leave the calls of the parent to it, in a forked child: they never end here."""
         self._forget_calls()
         self._since = self._clock()
-        try:
-            self._pipeline.start_afresh(self._since)
-        except BaseException as error:
-            self._fault("start_afresh", error)
+        self._ask(self._pipeline.start_afresh, self._since)

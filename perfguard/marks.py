@@ -86,7 +86,8 @@ def mark(endpoint: Endpoint, marks: Marks) -> Endpoint:
         raise ConfigurationError("endpoint", endpoint, "must be a function, a class or an application")
     try:
         setattr(endpoint, ATTRIBUTE, marks.over(marks_of(endpoint)))
-    except AttributeError:
+    except (AttributeError, TypeError):
+        # The latter is what types that are built in raise.
         remedy = "must be able to carry attributes: mark the function, not the bound method"
         raise ConfigurationError("endpoint", endpoint, remedy) from None
     return endpoint

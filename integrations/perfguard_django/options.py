@@ -153,11 +153,19 @@ def _guard(value: Any) -> Guard | None:
     """Return the guard that is given or named; `None` if there is none."""
     try:
         guard = import_string(value) if isinstance(value, str) else value
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:
+        # The last two are what a path that begins with a dot raises.
         raise ConfigurationError("GUARD", value, f"must be importable ({error})") from None
     if guard is not None and not isinstance(guard, Guard):
         raise ConfigurationError("GUARD", value, "must be a Guard, or the dotted path of one")
     return guard
+
+
+def _lasting(name: str, value: Any) -> Any:
+    """Return a value that may be read again: the checks, the middleware and the command each do."""
+    if isinstance(value, Iterator):
+        raise ConfigurationError(name, value, "must be a list: what is read from an iterator is gone")
+    return value
 
 
 def _maybe(check: Callable[[Any], object]) -> Callable[[Any], object]:
@@ -172,6 +180,6 @@ _CHECKS: Mapping[Any, Callable[[Any], object]] = {
     "TIMEOUT": _maybe(lambda value: check_positive("TIMEOUT", value, "seconds")),
     "MAX_STREAMS": lambda value: check_whole("MAX_STREAMS", value, least=0),
     "DETAILS": lambda value: check_flag("DETAILS", value),
-    "EXEMPT": Exempt,
-    "TRUSTED_PROXIES": ProxyClock,
+    "EXEMPT": lambda value: Exempt(_lasting("EXEMPT", value)),
+    "TRUSTED_PROXIES": lambda value: ProxyClock(_lasting("TRUSTED_PROXIES", value)),
 }

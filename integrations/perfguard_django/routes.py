@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
@@ -23,6 +23,20 @@ _EXEMPT = Target(key="_EXEMPT", exempt=True)
 _MOST_PATHS = 1024
 
 
+class _Read(NamedTuple):
+    """What was read of a URLconf.
+
+    Attributes:
+        resolver: Django's own, another one once the URLconf was read anew or is another.
+        matcher: Finds its routes with parameters; `None` where only Django can.
+        known: Targets of paths without parameters.
+    """
+
+    resolver: URLResolver | None
+    matcher: Matcher[Target | None] | None
+    known: dict[str, Target]
+
+
 class RouteTable:
     """Finds the target of a request by the project's URLconf.
 
@@ -34,18 +48,16 @@ class RouteTable:
         fault: Is told of a URLconf that cannot be read.
     """
 
-    __slots__ = ("_exempt", "_fault", "_known", "_matchers")
+    __slots__ = ("_exempt", "_fault", "_read")
 
     _exempt: Exempt
     _fault: Callable[[str, BaseException], object]
-    _known: dict[str, Target]
-    _matchers: tuple[URLResolver, Matcher[Target | None] | None] | None
+    _read: _Read
 
     def __init__(self, exempt: Exempt, fault: Callable[[str, BaseException], object]) -> None:
         self._exempt = exempt
         self._fault = fault
-        self._known = dict.fromkeys(exempt.paths, _EXEMPT)
-        self._matchers = None
+        self._read = _Read(None, None, {})
 
     def find(self, path: str, urlconf: Any = None) -> Target:
         """Return the target of a path.
@@ -55,43 +67,44 @@ class RouteTable:
             urlconf: The request's own URLconf, `None` for the project's.
         """
         if urlconf is None:
-            return self._known.get(path) or self._found(path)
+            read = self._current()
+            return read.known.get(path) or self._found(path, read)
         return _EXEMPT if path in self._exempt else self._resolved(path, urlconf)
 
-    def _found(self, path: str) -> Target:
+    def _found(self, path: str, read: _Read) -> Target:
         if path.startswith(self._exempt.prefixes):
             return _EXEMPT
-        matcher = self._matcher()
-        if matcher is not None and path.startswith("/"):
-            target = matcher.find(path[1:], UNMATCHED)
+        if read.matcher is not None and path.startswith("/"):
+            target = read.matcher.find(path[1:], UNMATCHED)
             if target is not None:
                 return target
-        return self._resolved(path, None)
+        return self._resolved(path, None, read.known)
 
-    def _matcher(self) -> Matcher[Target | None] | None:
+    def _current(self) -> _Read:
+        """Return what was read of the project's URLconf, anew once Django has read it anew."""
+        read = self._read
         try:
             resolver = get_resolver()
-            if self._matchers is None or self._matchers[0] is not resolver:
+            if read.resolver is not resolver:
                 # Should it fail it is not tried again, and Django resolves.
-                self._matchers = (resolver, None)
-                self._matchers = (resolver, _matcher_of(resolver))
-            return self._matchers[1]
+                self._read = read = _Read(resolver, None, dict.fromkeys(self._exempt.paths, _EXEMPT))
+                self._read = read = read._replace(matcher=_matcher_of(resolver))
         except Exception as error:  # noqa: BLE001 - Django meets it again, and reports it.
             self._fault("the URLconf", error)
-            return None
+        return read
 
-    def _resolved(self, path: str, urlconf: Any) -> Target:
+    def _resolved(self, path: str, urlconf: Any, known: dict[str, Target] | None = None) -> Target:
         try:
             match = _resolve(path, urlconf)
+            target = _target(match.route or "", match.func)
         except Resolver404:
             return UNMATCHED
         except Exception as error:  # noqa: BLE001 - Django meets it again, and reports it.
             self._fault("the URLconf", error)
             return UNMATCHED
-        target = _target(match.route or "", match.func)
         literal = not match.captured_kwargs and not match.args  # type: ignore[attr-defined]
-        if literal and urlconf is None and len(self._known) < _MOST_PATHS:
-            self._known[path] = target
+        if literal and known is not None and len(known) < _MOST_PATHS:
+            known[path] = target
         return target
 
 

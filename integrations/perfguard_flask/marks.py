@@ -52,7 +52,8 @@ def _mark(view: Marked, marks: Marks) -> Marked:
         raise ConfigurationError("view", view, "must be a view function, a class of views or a blueprint")
     try:
         setattr(view, ATTRIBUTE, marks.over(marks_of(view)))
-    except AttributeError:
+    except (AttributeError, TypeError):
+        # The latter is what types that are built in raise.
         remedy = "must be able to carry attributes: mark the function, not the bound method"
         raise ConfigurationError("view", view, remedy) from None
     return view

@@ -73,7 +73,7 @@ def read(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Settings:
     settings = Settings({name: Setting(value, None) for name, value in _defaults().items()})
     known = {PREFIX + name.upper(): name for name in settings}
     for typed in config:
-        if typed.startswith(PREFIX):
+        if isinstance(typed, str) and typed.startswith(PREFIX):
             settings[_known(typed, config, known)] = Setting(config[typed], typed)
     for name in _SWITCHES:
         if _in_environment(PREFIX + name.upper()):

@@ -18,8 +18,9 @@ from tests.asgi.messages import answering
 NAN, INF = float("nan"), float("inf")
 
 NUMBERS: list[Any] = ["4", None, True, [4], NAN, INF, -INF]
+HUGE: Any = 10**400  # A whole number that no float can hold.
 COUNTS: list[Any] = [*NUMBERS, 2.5, -1]
-SECONDS: list[Any] = [*NUMBERS, 0, -1.0]
+SECONDS: list[Any] = [*NUMBERS, 0, -1.0, HUGE, -HUGE]
 SWITCHES: list[Any] = ["yes", "no", 0, 1, 2.0, []]
 TEXTS: list[Any] = [None, 3, b"name", ["name"]]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from asgiref.sync import iscoroutinefunction
 
-from perfguard import Admission, AdmissionQueue, Call, Guard, Limiter, Outcome
+from perfguard import Admission, AdmissionQueue, Call, Guard, Limiter, LimitExceeded, Outcome
 from perfguard._exchange import Exchange, OpenStreams
 from perfguard.limits import FixedLimit
 from perfguard.queueing import Place
@@ -86,6 +88,76 @@ def test_a_policy_that_fails_to_settle_keeps_no_permit_of_those_further_out(capl
 
     assert guard.snapshot().in_flight == 0
     assert "ZeroDivisionError" in caplog.text
+
+
+class Failing(Limiter):
+    """A limiter of one permit, of which one method fails."""
+
+    def __init__(self, method: str, error: type[BaseException] = ZeroDivisionError) -> None:
+        super().__init__(FixedLimit(1), AdmissionQueue(target=9.0, max_wait=9.0, min_length=1, max_length=1))
+
+        def failing(*_: object) -> Any:
+            raise error
+
+        setattr(self, method, failing)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+def test_a_policy_that_cannot_tell_whom_it_released_refuses_all_the_same(error: type[BaseException]) -> None:
+    """And the refused call gives back what it had from the policies further out."""
+    held: list[int] = []
+    outer = Inner(admit=lambda: held.append(1), settle=held.pop)
+    guard = Guard(outer, Failing("released", error))
+
+    async def main() -> None:
+        async with guard.admit():
+            waiting = asyncio.ensure_future(guard.admit().acquire())
+            await asyncio.sleep(0)
+            with pytest.raises(LimitExceeded):
+                await guard.admit().acquire()
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    asyncio.run(main())
+
+    assert held == []
+
+
+def test_a_policy_that_fails_to_withdraw_hides_no_cancellation() -> None:
+    """And the policies further out get their tickets back."""
+    held: list[int] = []
+    guard = Guard(Inner(admit=lambda: held.append(1), settle=held.pop), Failing("withdraw"))
+
+    async def main() -> None:
+        await guard.admit().acquire()
+        waiting = asyncio.ensure_future(guard.admit().acquire())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+
+    assert held == [1]
+
+
+def test_a_policy_that_fails_to_expire_fails_no_thread_that_waits() -> None:
+    """It waits for its turn as before."""
+    guard = Guard(Failing("expire"))
+    first, second = guard.admit(), guard.admit()
+    guard.enter(first)
+    looked = threading.Event()
+
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(guard.enter, second)
+        while not guard.snapshot().queued:
+            looked.wait(0.001)
+        guard._expire()  # noqa: SLF001 - What a waiting thread does at every tick.
+        first.settle(Outcome.SUCCESS)
+        assert answer.result() is None
+
+    second.settle(Outcome.SUCCESS)
+    assert guard.snapshot().in_flight == 0
 
 
 def test_a_call_whose_loop_was_closed_while_it_waited_blocks_nobody() -> None:

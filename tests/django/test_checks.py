@@ -14,8 +14,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, run_checks  # noqa: A004 - Django's names
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import CommandError, call_command
+from django.http import HttpResponse
 from django.test import override_settings
-from django.urls import path
+from django.urls import URLPattern, path, re_path
 from django.utils.translation import gettext_lazy
 
 from perfguard import Call, ConfigurationError, Guard
@@ -34,19 +35,24 @@ WRONG: list[tuple[str, Any]] = [
     ("DRY_RUN", 1),
     ("TIMEOUT", -1.0),
     ("TIMEOUT", True),
+    ("TIMEOUT", 10**400),
     ("MAX_STREAMS", -1),
     ("MAX_STREAMS", None),
     ("DETAILS", "yes"),
     ("EXEMPT", "/healthz"),
     ("EXEMPT", ["healthz"]),
     ("EXEMPT", 3),
+    ("EXEMPT", iter(["/healthz"])),
     ("TRUSTED_PROXIES", "10.0.0.0/8"),
     ("TRUSTED_PROXIES", ["proxy"]),
+    ("TRUSTED_PROXIES", iter(["10.0.0.0/8"])),
     ("MAX_KEYS", 0),
     ("GUARD", "nowhere.guard"),
     ("GUARD", "guard"),
     ("GUARD", f"{__name__}.not_a_guard"),
     ("GUARD", 7),
+    ("GUARD", ".guard"),
+    ("GUARD", ".."),
 ]
 
 
@@ -169,7 +175,7 @@ def test_paths_that_clients_choose_are_not_remembered() -> None:
         table.find(f"/nowhere/{number}/")
     table.find("/plain/")
 
-    assert list(table._known) == ["/plain/"]  # noqa: SLF001
+    assert list(table._read.known) == ["/plain/"]  # noqa: SLF001
 
 
 def test_a_urlconf_of_the_request_itself_is_respected() -> None:
@@ -181,6 +187,48 @@ def test_a_urlconf_of_the_request_itself_is_respected() -> None:
     assert table.find("/plain/").priority is Priority.NORMAL
     assert table.find("/stream/", other) is UNMATCHED
     assert table.find("/exempt/", other).exempt
+
+
+class Urlconf:
+    """A URLconf of such patterns."""
+
+    def __init__(self, *patterns: URLPattern) -> None:
+        self.urlpatterns = patterns
+
+
+@pytest.mark.parametrize("paths", [["/plain/"], ["/plain/", "/important/3/"]], ids=["literal", "with parameters"])
+def test_another_urlconf_is_read_anew(paths: list[str]) -> None:
+    """As tests set one, and as projects do that load theirs again while they serve."""
+    table = _table()
+    before = [table.find(path).exempt for path in paths]
+    with override_settings(ROOT_URLCONF=Urlconf(*(path(each[1:], views.report) for each in paths))):
+        during = [table.find(path).exempt for path in paths]
+
+    assert not any(before)
+    assert all(during)
+    assert not any(table.find(path).exempt for path in paths)
+
+
+class Secretive:
+    """A view that lets nobody ask for its attributes."""
+
+    def __call__(self, request: Any) -> HttpResponse:
+        """Answer."""
+        return HttpResponse()
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_a_view_that_cannot_be_asked_for_marks_is_a_fault() -> None:
+    """Django calls it all the same."""
+    faults: list[str] = []
+    table = RouteTable(Exempt([]), lambda where, error: faults.append(where))
+
+    with override_settings(ROOT_URLCONF=Urlconf(re_path("^x|^y", Secretive()))):
+        assert table.find("/x") is UNMATCHED
+
+    assert set(faults) == {"the URLconf"}
 
 
 class Translated:

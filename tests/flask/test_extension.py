@@ -238,6 +238,17 @@ def test_wrong_value_is_named_as_its_user_typed_it(option: str, value: Any, reme
         assert not isinstance(app.wsgi_app, GuardMiddleware)
 
 
+def test_configuration_of_others_may_have_any_key() -> None:
+    """A number is no setting of this."""
+    app = _flask()
+    config: dict[Any, Any] = app.config
+    config[7] = "seven"
+
+    PerfGuard(app)
+
+    assert _get(app, "/high") == [200]
+
+
 def test_unknown_setting_is_told_what_there_is() -> None:
     """In the spelling of the place where it was typed."""
     with pytest.raises(ConfigurationError, match=r"there are PERFGUARD_DETAILS, .*PERFGUARD_TIMEOUT, "):

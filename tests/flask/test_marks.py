@@ -170,3 +170,9 @@ def test_bound_method_cannot_be_marked() -> None:
 
     with pytest.raises(ConfigurationError, match="mark the function"):
         exempt(Resource().get)
+
+
+def test_type_that_is_built_in_cannot_be_marked() -> None:
+    """Nothing can be set on it; the error names what to do, as for any other."""
+    with pytest.raises(ConfigurationError, match="view must be able to carry attributes"):
+        exempt(dict)

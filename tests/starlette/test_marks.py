@@ -90,3 +90,9 @@ def test_exempt_refuses_what_cannot_be_called() -> None:
 
     with pytest.raises(ConfigurationError, match="must be a function"):
         exempt(not_callable)
+
+
+def test_type_that_is_built_in_cannot_be_marked() -> None:
+    """Nothing can be set on it; the error names what to do, as for any other."""
+    with pytest.raises(ConfigurationError, match="endpoint must be able to carry attributes"):
+        exempt(dict)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from typing import Any
 
 import pytest
@@ -116,6 +117,23 @@ def test_what_ends_a_greenlet_that_waits_goes_on() -> None:
     guard.enter = enter  # type: ignore[method-assign] # A stand-in for a wait.
     with pytest.raises(Killed):
         Server().serve(middleware)
+
+
+def test_what_ends_a_greenlet_that_looks_at_its_connection_keeps_no_permit() -> None:
+    """Under gevent the look is a wait, at which a greenlet may be ended."""
+
+    class Killed(BaseException):
+        pass
+
+    def disconnected() -> bool:
+        raise Killed
+
+    middleware = GuardMiddleware(answering(), full_guard(), trusted_proxies=["127.0.0.1"])
+    old = f"t={time.time() - 1.0:.3f}"
+    gone: dict[str, Any] = {"waitress.client_disconnected": disconnected, "HTTP_X_REQUEST_START": old}
+    with pytest.raises(Killed):
+        Server().serve(middleware, environ(**gone))
+    assert counts(middleware.guard) == (0, 0)
 
 
 def run(code: str) -> None:
