@@ -108,4 +108,7 @@ class Live:
         """
         if not self._ended:
             self._ended = True
+            if self.admission.admitted_at is None:
+                # With the guard off nobody else says so, and the next request may be served in this one's context.
+                self.admission.settled = True
             self.recorder.end(self, status, error)

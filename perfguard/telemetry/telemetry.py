@@ -22,6 +22,7 @@ from perfguard.telemetry._spans import Spans
 
 if TYPE_CHECKING:
     from perfguard.telemetry._exchange import ScopeRecorder
+    from perfguard.telemetry._response import EnvironRecorder
 
 _SCOPE = "perfguard"
 
@@ -79,6 +80,12 @@ class Telemetry:
         from perfguard.telemetry._exchange import ScopeRecorder
 
         return ScopeRecorder(self, guard)
+
+    def environs(self, guard: Guard) -> EnvironRecorder:
+        """Return what records the requests of a guard that come as WSGI environs; for middleware."""
+        from perfguard.telemetry._response import EnvironRecorder
+
+        return EnvironRecorder(self, guard)
 
     def connect(self, recorder: Recorder) -> tuple[Spans, Histograms, Vocabulary] | None:
         """Return what a recorder records with; `None` as long as there is no SDK."""
