@@ -4,12 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perfguard.telemetry.configure import Configuration, configure
+    from perfguard.telemetry.logs import RequestFilter
+    from perfguard.telemetry.sampler import PerfguardSampler
     from perfguard.telemetry.telemetry import Telemetry
 
-__all__ = ["Telemetry"]
+__all__ = ["Configuration", "PerfguardSampler", "RequestFilter", "Telemetry", "configure"]
 
 # Loaded at the first use, so that a part that is not wanted costs nothing.
 _LAZY = {
+    "Configuration": "perfguard.telemetry.configure",
+    "PerfguardSampler": "perfguard.telemetry.sampler",
+    "RequestFilter": "perfguard.telemetry.logs",
+    "configure": "perfguard.telemetry.configure",
     "Telemetry": "perfguard.telemetry.telemetry",
 }
 
