@@ -107,7 +107,8 @@ class GuardMiddleware(Guarding[OpenStreams]):
         """Serve one ASGI connection scope."""
         guard, kind = self.guard, scope["type"]
         if kind not in ("http", "websocket") or scope.get("path") in self._exempt:
-            await self.app(scope, receive, send)
+            last = kind == "lifespan" and self._telemetry is not None
+            await self.app(scope, receive, self._flushing(send) if last else send)
             return
         if not guard.enabled:
             await self._serve_unguarded(scope, receive, send)
@@ -128,6 +129,11 @@ class GuardMiddleware(Guarding[OpenStreams]):
         else:
             await self._refuse(opening, scope, receive, send)
             self._record_refusal(opening, admission.call, scope)
+
+    def _flushing(self, send: Send) -> Send:
+        from perfguard.telemetry._lifespan import flushing
+
+        return flushing(send, self._fault)
 
     def _kind_of(self, scope: Scope) -> tuple[str, Priority]:
         try:

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perfguard.telemetry.configure import Configuration, configure
+    from perfguard.telemetry.configuration import Configuration, configure
     from perfguard.telemetry.logs import RequestFilter
     from perfguard.telemetry.sampler import PerfguardSampler
     from perfguard.telemetry.telemetry import Telemetry
@@ -13,10 +13,10 @@ __all__ = ["Configuration", "PerfguardSampler", "RequestFilter", "Telemetry", "c
 
 # Loaded at the first use, so that a part that is not wanted costs nothing.
 _LAZY = {
-    "Configuration": "perfguard.telemetry.configure",
+    "Configuration": "perfguard.telemetry.configuration",
     "PerfguardSampler": "perfguard.telemetry.sampler",
     "RequestFilter": "perfguard.telemetry.logs",
-    "configure": "perfguard.telemetry.configure",
+    "configure": "perfguard.telemetry.configuration",
     "Telemetry": "perfguard.telemetry.telemetry",
 }
 

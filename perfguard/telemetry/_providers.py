@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -12,17 +13,18 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
+from requests import Session
+from requests.adapters import HTTPAdapter
 
+from perfguard._forking import in_each_child
 from perfguard.errors import ConfigurationError
-from perfguard.telemetry._counting import CountingExporter, CountingProcessor, SpanCount
+from perfguard.telemetry import names
+from perfguard.telemetry._span_queue import SpanQueue
 from perfguard.telemetry.sampler import PerfguardSampler
 
 if TYPE_CHECKING:
-    from perfguard.telemetry.configure import Configuration
-
-_CAPACITY = "OTEL_BSP_MAX_QUEUE_SIZE"
+    from perfguard.telemetry.configuration import Configuration
 
 # The names of the specification ("SDK Environment Variables", OTEL_TRACES_SAMPLER).
 _SAMPLERS: dict[str, Callable[[float], Sampler]] = {
@@ -47,29 +49,57 @@ class Meters(MeterProvider):
     configuration: Configuration | None = None
 
 
+class ProcessSession(Session):
+    """A session whose connections no forked child shares: two processes would write into one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        in_each_child(self._start_afresh)
+
+    def _start_afresh(self) -> None:
+        # Not `close`, which takes locks that another thread of the parent may have held.
+        self.mount("https://", HTTPAdapter())
+        self.mount("http://", HTTPAdapter())
+
+
 def resource(service_name: str | None) -> Resource:
     """Return what describes the service: the environment has the last word."""
     said = f"{SERVICE_NAME}=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "") or os.environ.get("OTEL_SERVICE_NAME")
     return Resource.create({} if said or service_name is None else {SERVICE_NAME: service_name})
 
 
-def tracers(described: Resource, sampler: Sampler | None) -> tuple[Tracers, SpanCount]:
-    """Return the provider of spans, and what counts them."""
+def wanted_sampler(sampler: Sampler | None) -> PerfguardSampler:
+    """Return the sampler to use: perfguard's, over what is given or else over what the environment names.
+
+    Raises:
+        ConfigurationError: `sampler` is none, or the environment names none.
+    """
+    if sampler is not None and not isinstance(sampler, Sampler):
+        raise ConfigurationError("sampler", sampler, "must be an OpenTelemetry Sampler, or None")
     root = root_sampler() if sampler is None else sampler
-    wanted = root if isinstance(root, PerfguardSampler) else PerfguardSampler(root)
+    return root if isinstance(root, PerfguardSampler) else PerfguardSampler(root)
+
+
+def tracers(described: Resource, sampler: Sampler) -> tuple[Tracers, SpanQueue]:
+    """Return the provider of spans, and what exports and counts them."""
+    length, batch = _number("OTEL_BSP_MAX_QUEUE_SIZE", 2048), _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
+    delay = _number("OTEL_BSP_SCHEDULE_DELAY", 5000) / 1e3
+    queue = SpanQueue(OTLPSpanExporter(session=_session()), length=length, batch=batch, delay=delay)
     # At the end of the process `Configuration` shuts it down, in bounded time.
-    provider = Tracers(sampler=wanted, resource=described, shutdown_on_exit=False)
-    capacity = _number(_CAPACITY, 2048)
-    count = SpanCount(capacity)
-    batches = BatchSpanProcessor(CountingExporter(OTLPSpanExporter(), count), max_queue_size=capacity)
-    provider.add_span_processor(CountingProcessor(batches, count))
-    return provider, count
+    provider = Tracers(sampler=sampler, resource=described, shutdown_on_exit=False)
+    provider.add_span_processor(queue)
+    return provider, queue
 
 
-def meters(described: Resource) -> Meters:
-    """Return the provider of instruments."""
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-    return Meters([reader], resource=described, shutdown_on_exit=False)
+def meters(described: Resource, queue: SpanQueue | None) -> Meters:
+    """Return the provider of instruments, with one that counts the spans that a queue has lost."""
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(session=_session()))
+    provider = Meters([reader], resource=described, shutdown_on_exit=False)
+    if queue is not None:
+        provider.get_meter("perfguard", schema_url=names.SCHEMA_URL).create_observable_counter(
+            names.LOST_SPANS, [queue.lost.observations], "{span}", "Spans that did not reach the collector."
+        )
+    return provider
 
 
 def root_sampler() -> Sampler:
@@ -89,10 +119,15 @@ def root_sampler() -> Sampler:
         raise ConfigurationError("OTEL_TRACES_SAMPLER_ARG", argument, "must be a ratio from 0 to 1") from None
 
 
+def _session() -> Session | None:
+    # A credential provider of the SDK's brings a session of its own.
+    return None if any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ) else ProcessSession()
+
+
 def _number(name: str, default: int) -> int:
-    said: Any = os.environ.get(name, "").strip()
+    said = os.environ.get(name, "").strip()
     if not said:
         return default
-    if not said.isascii() or not said.isdigit() or int(said) < 1:
-        raise ConfigurationError(name, said, "must be a whole number of at least 1")
+    if not re.fullmatch("[0-9]{1,9}", said) or int(said) < 1:
+        raise ConfigurationError(name, said, "must be a whole number of at least 1, and of nine digits at most")
     return int(said)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from math import inf
 
 _BETWEEN = 60.0
 """Seconds between two lines of the same kind."""
+
+_MOST_KINDS = 100
 
 # Those that write once for each batch that fails; a logger's filter does not see what comes from loggers below it.
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
-    "opentelemetry.exporter.http.transport",
-    "opentelemetry.sdk._shared_internal",
-    "opentelemetry.sdk.trace.export",
     "opentelemetry.sdk.metrics._internal.export",
 )
 
@@ -29,14 +29,12 @@ class OncePerMinute(logging.Filter):
     """
 
     suppressed: int
-    _passed: dict[tuple[str, int, str], float]
-    _held: dict[tuple[str, int, str], int]
+    _passed: dict[tuple[str, int, str], tuple[float, int]]
 
     def __init__(self) -> None:
         super().__init__()
         self.suppressed = 0
         self._passed = {}
-        self._held = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a record may pass."""
@@ -45,13 +43,15 @@ class OncePerMinute(logging.Filter):
     def passes(self, record: logging.LogRecord, now: float) -> bool:
         """Say whether a record may pass at an instant, in seconds."""
         kind = (record.name, record.levelno, str(record.msg))
-        last = self._passed.get(kind)
-        if last is not None and now - last < _BETWEEN:
+        last, held = self._passed.get(kind, (-inf, 0))
+        if now - last < _BETWEEN:
             self.suppressed += 1
-            self._held[kind] = self._held.get(kind, 0) + 1
+            self._passed[kind] = last, held + 1
             return False
-        self._passed[kind] = now
-        held = self._held.pop(kind, 0)
+        if len(self._passed) >= _MOST_KINDS:
+            # A text may hold what a collector answered.
+            self._passed.clear()
+        self._passed[kind] = now, 0
         if held:
             record.msg = f"{record.getMessage()} (and {held} more like it)"
             record.args = ()
