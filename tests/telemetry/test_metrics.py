@@ -26,6 +26,15 @@ def serve(scope: Any, sdk: Sdk, app: Any = None, **options: Any) -> None:
     asyncio.run(request(GuardMiddleware(app or answering(), telemetry=sdk.telemetry, **options), scope))
 
 
+async def _queued(sdk: Sdk) -> None:
+    """Serve a request that stands in the admission queue for 10 ms."""
+    middleware = GuardMiddleware(answering(), full_guard(), telemetry=sdk.telemetry)
+    async with middleware.guard.admit():
+        waiting = asyncio.create_task(request(middleware, http()))
+        await asyncio.sleep(0.01)
+    await waiting
+
+
 def test_names_and_units_are_those_of_the_convention() -> None:
     sdk = Sdk()
     serve(http(), sdk)
@@ -40,12 +49,13 @@ def test_names_and_units_are_those_of_the_convention() -> None:
 
 def test_every_metric_is_there_after_one_request() -> None:
     sdk = Sdk()
-    serve(http(), sdk)
+    asyncio.run(_queued(sdk))
     assert {metric: sdk.metrics()[metric].unit for metric in sdk.metrics()} == {
         "http.server.request.duration": "s",
         "http.server.active_requests": "{request}",
         "perfguard.request.time_in_queue": "s",
         "perfguard.request.service.duration": "s",
+        "perfguard.queue.wait": "s",
         "perfguard.queued_requests": "{request}",
         "perfguard.active_leases": "{request}",
         "perfguard.limit": "{request}",
@@ -68,16 +78,16 @@ def test_the_duration_equals_that_of_the_span_and_its_parts() -> None:
 
 def test_a_wait_in_one_queue_is_recorded_by_its_name() -> None:
     sdk = Sdk()
-
-    async def main() -> None:
-        middleware = GuardMiddleware(answering(), full_guard(), telemetry=sdk.telemetry)
-        async with middleware.guard.admit():
-            waiting = asyncio.create_task(request(middleware, http()))
-            await asyncio.sleep(0.01)
-        await waiting
-
-    asyncio.run(main())
+    asyncio.run(_queued(sdk))
     assert sdk.values(names.QUEUE_WAIT, names.QUEUE_NAME)["admission"] == 1
+
+
+def test_the_time_in_the_queue_is_recorded_of_those_alone_that_stood_there() -> None:
+    sdk = Sdk()
+    asyncio.run(_queued(sdk))
+    serve(http(), sdk, guard=Guard(clock=ManualClock()))
+    assert sum(point.count for point in sdk.points(names.TIME_IN_QUEUE)) == 1
+    assert sum(point.count for point in sdk.points(names.REQUEST_DURATION)) == 2
 
 
 def test_requests_under_way_are_read_from_the_guard_and_the_live_set() -> None:
@@ -104,7 +114,7 @@ def test_two_guards_have_series_of_their_own() -> None:
 
 def test_exemplars_carry_the_trace() -> None:
     sdk = Sdk()
-    serve(http(), sdk)
+    asyncio.run(_queued(sdk))
     metrics, context = sdk.metrics(), context_of(sdk.server)
     for metric in (names.REQUEST_DURATION, names.TIME_IN_QUEUE, names.SERVICE_DURATION):
         (exemplar,) = metrics[metric].data.data_points[0].exemplars
