@@ -170,11 +170,11 @@ class GuardingEnvirons(Guarding[OpenStreams]):
         recorder = self._recorder
         if recorder is None or not recorder.active:
             return
-        call = self._call(environ, "", Priority.NORMAL) if call is None else call
-        if isinstance(refusal, _ClientLeft):
+        if isinstance(refusal, _ClientLeft) and call is not None:
             recorder.left(call, environ)
-        else:
-            recorder.refused(refusal.reason, call, environ)
+        elif count := recorder.due():
+            call = self._call(environ, "", Priority.NORMAL) if call is None else call
+            recorder.refused(refusal.reason, call, environ, count)
 
 
 class _ClientLeft(Rejected):

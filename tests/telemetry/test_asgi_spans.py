@@ -374,7 +374,7 @@ def test_a_refusal_is_an_error_that_names_its_reason() -> None:
     assert sdk.server.status.status_code is StatusCode.ERROR
 
 
-def test_spans_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
+def test_records_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
     sdk, clock = Sdk(), ManualClock()
 
     async def main() -> None:
@@ -382,7 +382,7 @@ def test_spans_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
         async with middleware.guard.admit():
             waiting = asyncio.create_task(middleware.guard.admit().acquire())
             await asyncio.sleep(0)
-            for _ in range(50):
+            for _ in range(150):
                 await request(middleware, http())
             clock.advance(1.0)
             await request(middleware, http())
@@ -390,9 +390,9 @@ def test_spans_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
             await asyncio.gather(waiting, return_exceptions=True)
 
     asyncio.run(main())
-    assert [said(span)[names.REFUSALS] for span in sdk.servers] == [1] * 10 + [41]
-    assert sdk.values(names.REQUEST_DURATION, names.STATUS_CODE) == {503: 51}
-    assert sdk.values(names.REQUESTS, names.RESULT)["rejected"] == 51
+    assert [said(span)[names.REFUSALS] for span in sdk.servers] == [1] * 10 + [141]
+    assert sdk.values(names.REQUEST_DURATION, names.STATUS_CODE) == {503: 101}
+    assert sdk.values(names.REQUESTS, names.RESULT)["rejected"] == 151
 
 
 def test_a_request_given_up_in_the_queue_is_canceled() -> None:
@@ -531,6 +531,26 @@ def test_without_an_sdk_nothing_is_opened() -> None:
     middleware = GuardMiddleware(app)
     asyncio.run(request(middleware, http()))
     assert spans == [trace.INVALID_SPAN]
+
+
+def test_an_sdk_that_is_set_up_later_is_noticed() -> None:
+    # Global providers can be set once in a process.
+    code = """
+import asyncio
+from opentelemetry import trace
+from perfguard.asgi import GuardMiddleware
+from tests.asgi.messages import answering, http, request
+from tests.telemetry.recording import Sdk
+
+middleware = GuardMiddleware(answering())
+asyncio.run(request(middleware, http()))
+sdk = Sdk()
+trace.set_tracer_provider(sdk.tracers)
+for _ in range(40):
+    asyncio.run(request(middleware, http()))
+assert len(sdk.servers) >= 20
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_middleware_loads_opentelemetry_only_where_it_is_made() -> None:
