@@ -120,9 +120,15 @@ def telemetry_of(said: Any) -> Telemetry | None:
     """
     if said is False:
         return None
-    # Loaded where it is wanted, since OpenTelemetry's API takes longer than all of perfguard.
-    from perfguard.telemetry.telemetry import Telemetry
-
+    try:
+        # Loaded where it is wanted, since OpenTelemetry's API takes longer than all of perfguard.
+        from perfguard.telemetry.telemetry import Telemetry
+    except Exception as error:
+        # Say for a variable of its own that it does not understand. Who did not ask for it is served without.
+        if said is not True:
+            raise
+        Faults("telemetry", "nothing is recorded").report("OpenTelemetry", error)
+        return None
     if said is not True and not isinstance(said, Telemetry):
         raise ConfigurationError("telemetry", said, "must be a Telemetry, True or False")
     return Telemetry() if said is True else said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -96,6 +97,13 @@ def test_a_method_that_is_not_known_is_named_in_one_attribute_alone() -> None:
     assert sdk.server.name == "HTTP"
     assert said(sdk.server)[names.METHOD] == "_OTHER"
     assert said(sdk.server)[names.METHOD_ORIGINAL] == "BREW"
+
+
+def test_a_head_request_is_one_of_its_own_method() -> None:
+    sdk = Sdk()
+    serve(answering(OK[0], {"type": "http.response.body"}), http() | {"method": "HEAD"}, sdk)
+    assert sdk.server.name == "HEAD"
+    assert sdk.values(names.REQUEST_DURATION, names.METHOD) == {"HEAD": 1}
 
 
 def test_the_known_methods_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,6 +431,7 @@ def test_a_dry_run_records_the_request_that_went_on() -> None:
     asyncio.run(main())
     assert said(sdk.server)[names.RESULT] == "acquired"
     assert said(sdk.server)[names.STATUS_CODE] == 200
+    assert sdk.values(names.REQUESTS, names.DRY_RUN).keys() == {True}
 
 
 def test_with_the_guard_off_requests_are_recorded_all_the_same() -> None:
@@ -551,6 +560,18 @@ for _ in range(40):
 assert len(sdk.servers) >= 20
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_opentelemetry_that_cannot_be_loaded_stops_no_service() -> None:
+    code = """
+from perfguard.asgi import GuardMiddleware
+from tests.asgi.messages import answering, http, request, OK
+import asyncio
+assert asyncio.run(request(GuardMiddleware(answering()), http())) == OK
+"""
+    broken = {**os.environ, "OTEL_PROPAGATORS": "nonsense"}
+    ended = subprocess.run([sys.executable, "-c", code], check=True, env=broken, capture_output=True, text=True)
+    assert "nothing is recorded" in ended.stderr
 
 
 def test_the_middleware_loads_opentelemetry_only_where_it_is_made() -> None:
