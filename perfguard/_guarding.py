@@ -120,9 +120,15 @@ def telemetry_of(said: Any) -> Telemetry | None:
     """
     if said is False:
         return None
-    # Loaded where it is wanted, since OpenTelemetry's API takes longer than all of perfguard.
-    from perfguard.telemetry.telemetry import Telemetry
-
+    try:
+        # Loaded where it is wanted, since OpenTelemetry's API takes longer than all of perfguard.
+        from perfguard.telemetry.telemetry import Telemetry
+    except Exception as error:
+        # Say for a variable of its own that it does not understand. Who did not ask for it is served without.
+        if said is not True:
+            raise
+        Faults("telemetry", "nothing is recorded").report("OpenTelemetry", error)
+        return None
     if said is not True and not isinstance(said, Telemetry):
         raise ConfigurationError("telemetry", said, "must be a Telemetry, True or False")
     return Telemetry() if said is True else said
@@ -170,11 +176,11 @@ class GuardingEnvirons(Guarding[OpenStreams]):
         recorder = self._recorder
         if recorder is None or not recorder.active:
             return
-        call = self._call(environ, "", Priority.NORMAL) if call is None else call
-        if isinstance(refusal, _ClientLeft):
+        if isinstance(refusal, _ClientLeft) and call is not None:
             recorder.left(call, environ)
-        else:
-            recorder.refused(refusal.reason, call, environ)
+        elif count := recorder.due():
+            call = self._call(environ, "", Priority.NORMAL) if call is None else call
+            recorder.refused(refusal.reason, call, environ, count)
 
 
 class _ClientLeft(Rejected):

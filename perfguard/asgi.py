@@ -203,8 +203,8 @@ class GuardMiddleware(Guarding[OpenStreams]):
 
     def _record_refusal(self, error: Rejected, call: Call, scope: Scope) -> None:
         recorder = self._recorder
-        if recorder is not None and recorder.active:
-            recorder.refused(error.reason, call, scope)
+        if recorder is not None and recorder.active and (count := recorder.due()):
+            recorder.refused(error.reason, call, scope, count)
 
     def _record_leaving(self, call: Call, scope: Scope) -> None:
         recorder = self._recorder
@@ -249,12 +249,12 @@ class GuardMiddleware(Guarding[OpenStreams]):
     async def _refuse_again(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse as what stands says; when the request arrived is of interest to telemetry alone."""
         recorder = self._recorder
-        if recorder is None or not recorder.active:
+        if recorder is None or not recorder.active or not (count := recorder.due()):
             await self._refuse(error, scope, receive, send)
             return
         call = self._call(scope, receive, *_ANY)
         await self._refuse(error, scope, receive, send)
-        recorder.refused(error.reason, call, scope)
+        recorder.refused(error.reason, call, scope, count)
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         try:

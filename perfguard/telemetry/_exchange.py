@@ -45,16 +45,15 @@ class RecordedExchange(Exchange):
         """Hand a message of the application on to the server; to be awaited."""
         if not self._admission.settled:
             self._follow(message)
-        return self._sent_last(message) if _is_last(message) else self._send(message)
+        if _is_last(message):
+            return _sent(self._send, message, self._live, self._status)
+        return self._send(message)
 
     def close(self, error: BaseException | None) -> None:
         """End what is still open, once the application has returned or raised."""
         self._live.detach()
         super().close(error)
         self._live.end(self._status, error)
-
-    async def _sent_last(self, message: Message) -> None:
-        await _sent(self._send, message, self._live, self._status)
 
 
 class RecordedHandshake(Handshake):
@@ -88,16 +87,13 @@ class RecordedHandshake(Handshake):
         if self._status:
             return self._send(message)
         self._status = _answer(message)
-        return self._answered(message) if self._status else self._send(message)
+        return _sent(self._send, message, self._live, self._status) if self._status else self._send(message)
 
     def close(self, error: BaseException | None) -> None:
         """End what is still open, once the application has returned or raised."""
         self._live.detach()
         super().close(error)
         self._live.end(self._status, error)
-
-    async def _answered(self, message: Message) -> None:
-        await _sent(self._send, message, self._live, self._status)
 
 
 class ScopeRecorder(Recorder):

@@ -97,13 +97,16 @@ def _summed(guard: Guard, read: Callable[[LimiterSnapshot], int]) -> Iterator[Ob
 
 def _results(recorder: Recorder) -> Iterator[Observation]:
     guard, snapshot = recorder.guard, recorder.guard.snapshot()
-    base = {names.GUARD: guard.name}
+    base: dict[str, str | bool] = {names.GUARD: guard.name}
+    if guard.dry_run:
+        # What is counted as refused went on all the same.
+        base[names.DRY_RUN] = True
     yield Observation(snapshot.admitted, base | {names.RESULT: names.ACQUIRED})
     yield Observation(recorder.canceled, base | {names.RESULT: names.CANCELED})
     refused = Counter(snapshot.refused) + recorder.refused_outside
     for reason in Reason:
         if refused[reason]:
-            labels = {names.RESULT: result_of(reason), names.REASON: reason.value}
+            labels: dict[str, str | bool] = {names.RESULT: result_of(reason), names.REASON: reason.value}
             yield Observation(refused[reason], base | labels)
 
 

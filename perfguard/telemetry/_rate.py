@@ -1,4 +1,4 @@
-"""How many spans of refusals are made, and for how many refusals each of them stands."""
+"""How many refusals are recorded one by one, and for how many others each of them stands."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from math import inf
 from threading import Lock
 
 
-class SpanRate:
-    """Picks refusals that get a span, at most so many in a second, and counts for how many each stands.
+class Rate:
+    """Picks at most so many of a kind in a second, and counts for how many each of them stands.
 
     Safe from any thread.
 
     Args:
-        most: How many spans a second.
+        most: How many a second.
     """
 
     __slots__ = ("_left", "_lock", "_most", "_since", "_untold")
@@ -30,20 +30,20 @@ class SpanRate:
         self._since = -inf
         self._lock = Lock()
 
-    def take(self, now: float) -> int:
-        """Count a refusal at an instant, in seconds; return for how many a span is to stand, 0 for no span."""
+    def take(self, now: float, count: int = 1) -> int:
+        """Count so many at an instant, in seconds; return for how many one of them stands, 0 if it is not picked."""
         with self._lock:
-            self._untold += 1
+            self._untold += count
             if now - self._since >= 1.0:
                 self._since = now
                 self._left = self._most
             if not self._left:
                 return 0
             self._left -= 1
-            count, self._untold = self._untold, 0
-            return count
+            stands, self._untold = self._untold, 0
+            return stands
 
     def give_back(self, count: int) -> None:
-        """Let the next span stand for these refusals as well: the sampler did not want this one."""
+        """Let the next one stand for these as well."""
         with self._lock:
             self._untold += count

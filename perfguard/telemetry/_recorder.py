@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
+from perfguard._http import STATUS
 from perfguard.admission import Admission
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Priority, Reason
@@ -18,7 +19,7 @@ from perfguard.telemetry._described import Protocol, Vocabulary, route_found
 from perfguard.telemetry._instruments import Histograms, result_of
 from perfguard.telemetry._labels import LabelSets
 from perfguard.telemetry._live import Live
-from perfguard.telemetry._rate import SpanRate
+from perfguard.telemetry._rate import Rate
 from perfguard.telemetry._spans import Spans, counts, error_type, nanoseconds
 from perfguard.telemetry._times import Times, times_of
 
@@ -28,8 +29,15 @@ if TYPE_CHECKING:
 _SHORTEST_WAIT = 0.001
 """Seconds from which on it is a wait. Below it is what reading the clock takes; a record costs 8 us."""
 
-_REFUSAL_SPANS = 10
-"""Spans of refusals in a second: under overload they are most requests, and must stay cheap."""
+_REFUSALS, _REFUSAL_SPANS = 100, 10
+"""Refusals in a second whose duration is recorded, and that have a span.
+
+Under overload they are most requests, and what they cost decides how many others can be
+served: a refusal takes 7 us, a record of the SDK 10 us. All are counted by the guard.
+"""
+
+_ASK_EVERY = 20
+"""Requests between two looks for an SDK, as long as there is none: a look takes 1 us."""
 
 _PRIORITIES = {each: each.name.lower() for each in Priority}
 
@@ -63,11 +71,13 @@ class Recorder:
     _telemetry: Telemetry
     _lock: Lock
     _ready: bool
+    _asked: int
     _spans: Spans
     _histograms: Histograms
     _labels: LabelSets
     _words: Vocabulary
-    _refusals: SpanRate
+    _refusals: Rate
+    _refusal_spans: Rate
 
     def __init__(self, telemetry: Telemetry, guard: Guard) -> None:
         self.guard = guard
@@ -77,6 +87,7 @@ class Recorder:
         self._telemetry = telemetry
         self._labels = LabelSets(guard.name)
         self._ready = False
+        self._asked = 0
         self._start_afresh()
         in_each_child(self._start_afresh)
 
@@ -110,11 +121,15 @@ class Recorder:
         except Exception as fault:
             self.fault("the end of a request", fault)
 
-    def refused(self, reason: Reason, call: Call, request: Any, *, status: int = 503) -> None:
-        """Record a refusal that was just sent."""
+    def due(self) -> int:
+        """Count a refusal; return for how many `refused` is to record it, 0 if it need not be called."""
+        return self._refusals.take(self.guard.now())
+
+    def refused(self, reason: Reason, call: Call, request: Any, count: int) -> None:
+        """Record a refusal that was just sent, and stands for so many."""
         try:
             said = {names.RESULT: result_of(reason), names.REASON: reason.value, names.ERROR_TYPE: names.SHED + reason}
-            self._unserved(call, request, said | {names.STATUS_CODE: status})
+            self._unserved(call, request, said | {names.STATUS_CODE: STATUS}, count)
         except Exception as fault:
             self.fault("a refusal", fault)
 
@@ -128,7 +143,7 @@ class Recorder:
         with self._lock:
             self.canceled += 1
         try:
-            self._unserved(call, request, {names.RESULT: names.CANCELED})
+            self._unserved(call, request, {names.RESULT: names.CANCELED}, 1)
         except Exception as fault:
             self.fault("a request that was given up", fault)
 
@@ -138,10 +153,14 @@ class Recorder:
         self.canceled = 0
         self.refused_outside = Counter()
         self._lock = Lock()
-        self._refusals = SpanRate(_REFUSAL_SPANS)
+        self._refusals = Rate(_REFUSALS)
+        self._refusal_spans = Rate(_REFUSAL_SPANS)
 
     def _made_ready(self) -> bool:
         """Get the tracer and the instruments, once there is an SDK behind them."""
+        self._asked += 1
+        if self._asked % _ASK_EVERY != 1:
+            return False
         try:
             made = self._telemetry.connect(self)
         except Exception as fault:
@@ -184,7 +203,7 @@ class Recorder:
                 if wait >= _SHORTEST_WAIT:
                     histograms.wait.record(wait, {**labels[1], names.QUEUE_NAME: name}, context)
 
-    def _unserved(self, call: Call, request: Any, said: dict[str, Any]) -> None:
+    def _unserved(self, call: Call, request: Any, said: dict[str, Any], count: int) -> None:
         """Record a request that was not admitted: its duration, and of some a span."""
         arrival, start_ns = self._arrival(call)
         now = self.guard.now()
@@ -192,12 +211,12 @@ class Recorder:
         status, error = said.get(names.STATUS_CODE, 0), said.get(names.ERROR_TYPE)
         labels, _ = self._labels.of((*self.protocol.kind(request, words), status, error))
         self._histograms.duration.record(duration, labels)
-        count = self._refusals.take(now)
+        count = self._refusal_spans.take(now, count)
         if count:
             described = self.protocol.described(request, words)
             described.attributes.update(said | {names.QUEUE_TIME: duration, names.REFUSALS: count})
             if not self._spans.unserved(described, start_ns, duration):
-                self._refusals.give_back(count)
+                self._refusal_spans.give_back(count)
 
 
 def _known(admission: Admission) -> dict[str, Any]:

@@ -43,6 +43,7 @@ REFUSALS = "perfguard.refusals"
 GUARD = "perfguard.guard"
 KEY = "perfguard.key"
 QUEUE_NAME = "perfguard.queue.name"
+DRY_RUN = "perfguard.dry_run"
 STATE = "perfguard.backpressure.state"
 
 # Values of `perfguard.admission.result`, which ASP.NET's rate limiting has as well.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -96,6 +97,13 @@ def test_a_method_that_is_not_known_is_named_in_one_attribute_alone() -> None:
     assert sdk.server.name == "HTTP"
     assert said(sdk.server)[names.METHOD] == "_OTHER"
     assert said(sdk.server)[names.METHOD_ORIGINAL] == "BREW"
+
+
+def test_a_head_request_is_one_of_its_own_method() -> None:
+    sdk = Sdk()
+    serve(answering(OK[0], {"type": "http.response.body"}), http() | {"method": "HEAD"}, sdk)
+    assert sdk.server.name == "HEAD"
+    assert sdk.values(names.REQUEST_DURATION, names.METHOD) == {"HEAD": 1}
 
 
 def test_the_known_methods_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +382,7 @@ def test_a_refusal_is_an_error_that_names_its_reason() -> None:
     assert sdk.server.status.status_code is StatusCode.ERROR
 
 
-def test_spans_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
+def test_records_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
     sdk, clock = Sdk(), ManualClock()
 
     async def main() -> None:
@@ -382,7 +390,7 @@ def test_spans_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
         async with middleware.guard.admit():
             waiting = asyncio.create_task(middleware.guard.admit().acquire())
             await asyncio.sleep(0)
-            for _ in range(50):
+            for _ in range(150):
                 await request(middleware, http())
             clock.advance(1.0)
             await request(middleware, http())
@@ -390,9 +398,9 @@ def test_spans_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
             await asyncio.gather(waiting, return_exceptions=True)
 
     asyncio.run(main())
-    assert [said(span)[names.REFUSALS] for span in sdk.servers] == [1] * 10 + [41]
-    assert sdk.values(names.REQUEST_DURATION, names.STATUS_CODE) == {503: 51}
-    assert sdk.values(names.REQUESTS, names.RESULT)["rejected"] == 51
+    assert [said(span)[names.REFUSALS] for span in sdk.servers] == [1] * 10 + [141]
+    assert sdk.values(names.REQUEST_DURATION, names.STATUS_CODE) == {503: 101}
+    assert sdk.values(names.REQUESTS, names.RESULT)["rejected"] == 151
 
 
 def test_a_request_given_up_in_the_queue_is_canceled() -> None:
@@ -423,6 +431,7 @@ def test_a_dry_run_records_the_request_that_went_on() -> None:
     asyncio.run(main())
     assert said(sdk.server)[names.RESULT] == "acquired"
     assert said(sdk.server)[names.STATUS_CODE] == 200
+    assert sdk.values(names.REQUESTS, names.DRY_RUN).keys() == {True}
 
 
 def test_with_the_guard_off_requests_are_recorded_all_the_same() -> None:
@@ -531,6 +540,38 @@ def test_without_an_sdk_nothing_is_opened() -> None:
     middleware = GuardMiddleware(app)
     asyncio.run(request(middleware, http()))
     assert spans == [trace.INVALID_SPAN]
+
+
+def test_an_sdk_that_is_set_up_later_is_noticed() -> None:
+    # Global providers can be set once in a process.
+    code = """
+import asyncio
+from opentelemetry import trace
+from perfguard.asgi import GuardMiddleware
+from tests.asgi.messages import answering, http, request
+from tests.telemetry.recording import Sdk
+
+middleware = GuardMiddleware(answering())
+asyncio.run(request(middleware, http()))
+sdk = Sdk()
+trace.set_tracer_provider(sdk.tracers)
+for _ in range(40):
+    asyncio.run(request(middleware, http()))
+assert len(sdk.servers) >= 20
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_opentelemetry_that_cannot_be_loaded_stops_no_service() -> None:
+    code = """
+from perfguard.asgi import GuardMiddleware
+from tests.asgi.messages import answering, http, request, OK
+import asyncio
+assert asyncio.run(request(GuardMiddleware(answering()), http())) == OK
+"""
+    broken = {**os.environ, "OTEL_PROPAGATORS": "nonsense"}
+    ended = subprocess.run([sys.executable, "-c", code], check=True, env=broken, capture_output=True, text=True)
+    assert "nothing is recorded" in ended.stderr
 
 
 def test_the_middleware_loads_opentelemetry_only_where_it_is_made() -> None:
