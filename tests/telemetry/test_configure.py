@@ -7,25 +7,12 @@ import logging
 import os
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
 from perfguard.telemetry._quiet import OncePerMinute
+from tests.telemetry.programs import run
 from tests.telemetry.receiver import Receiver
-
-HEAD = """
-import json, sys, time
-from opentelemetry import metrics, trace
-from perfguard.telemetry import PerfguardSampler, configure
-def work(spans):
-    tracer = trace.get_tracer("t")
-    for number in range(spans):
-        tracer.start_span(f"span {number}").end()
-def said(**values):
-    sys.stdout.write(json.dumps(values))
-"""
-
 
 REQUESTS = """
 import asyncio
@@ -51,17 +38,6 @@ took = time.monotonic() - began
 waiting = sum(statuses.values()) - handle.exported - handle.dropped
 said(statuses=statuses, waiting=waiting, exported=handle.exported, dropped=handle.dropped, took=took)
 """
-
-
-def run(code: str, url: str = "http://127.0.0.1:9", **variables: str) -> tuple[dict[str, Any], str]:
-    """Run code in a process of its own, whose end is bounded; return what it said, and its log."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
-    environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": url} | variables
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD + code], env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout or "{}"), done.stderr
 
 
 def test_spans_and_metrics_arrive_with_the_name_of_the_service() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -236,3 +237,25 @@ def test_losses_are_a_metric_by_reason() -> None:
         each.attributes["error.type"]: each.value for each in lost.observations(CallbackOptions()) if each.attributes
     }
     assert said == {"queue_full": 7, "export_failed": 0, "shutdown": 0}
+
+
+def test_a_signal_handler_may_end_spans_in_the_midst_of_others() -> None:
+    with Receiver() as receiver, queueing(to(receiver), length=10_000, batch=1) as (queue, tracer):
+        ended = 0
+
+        def handle(*_: object) -> None:
+            nonlocal ended
+            tracer.start_span("of the handler").end()
+            ended += 1
+
+        before = signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            while ended < 200:
+                tracer.start_span("of the thread").end()
+                ended += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+        assert queue.force_flush()
+        assert queue.exported + queue.lost.total == ended
