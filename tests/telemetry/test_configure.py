@@ -14,6 +14,8 @@ from perfguard.telemetry._quiet import OncePerMinute
 from tests.telemetry.programs import run
 from tests.telemetry.receiver import Receiver
 
+NOTHING = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+
 REQUESTS = """
 import asyncio
 from collections import Counter
@@ -179,7 +181,8 @@ def test_a_forked_child_is_an_instance_of_its_own() -> None:
 
 
 def test_called_again_it_returns_what_the_first_call_set_up() -> None:
-    said, _ = run("said(same=configure('a') is configure('b'))", OTEL_SDK_DISABLED="false")
+    with Receiver() as receiver:
+        said, _ = run("said(same=configure('a') is configure('b'))", receiver.url, OTEL_SDK_DISABLED="false")
     assert said == {"same": True}
 
 
@@ -264,8 +267,8 @@ def test_a_disabled_sdk_is_not_set_up() -> None:
         ("configure('s')", {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "9" * 20_000}, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
         ("configure('s')", {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL"),
         ("configure('s')", {"OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER"),
-        ("configure('s').shutdown(0)", {}, "timeout"),
-        ("configure('s').force_flush(-1)", {}, "timeout"),
+        ("configure('s').shutdown(0)", NOTHING, "timeout"),
+        ("configure('s').force_flush(-1)", NOTHING, "timeout"),
     ],
 )
 def test_wrong_arguments_and_variables_are_named(call: str, variables: dict[str, str], named: str) -> None:
