@@ -78,6 +78,7 @@ class Recorder:
     _words: Vocabulary
     _refusals: Rate
     _refusal_spans: Rate
+    _canceled_spans: Rate
 
     def __init__(self, telemetry: Telemetry, guard: Guard) -> None:
         self.guard = guard
@@ -129,7 +130,7 @@ class Recorder:
         """Record a refusal that was just sent, and stands for so many."""
         try:
             said = {names.RESULT: result_of(reason), names.REASON: reason.value, names.ERROR_TYPE: names.SHED + reason}
-            self._unserved(call, request, said | {names.STATUS_CODE: STATUS}, count)
+            self._unserved(call, request, said | {names.STATUS_CODE: STATUS}, rate=self._refusal_spans, count=count)
         except Exception as fault:
             self.fault("a refusal", fault)
 
@@ -143,7 +144,7 @@ class Recorder:
         with self._lock:
             self.canceled += 1
         try:
-            self._unserved(call, request, {names.RESULT: names.CANCELED}, 1)
+            self._unserved(call, request, {names.RESULT: names.CANCELED}, rate=self._canceled_spans, count=1)
         except Exception as fault:
             self.fault("a request that was given up", fault)
 
@@ -155,6 +156,7 @@ class Recorder:
         self._lock = Lock()
         self._refusals = Rate(_REFUSALS)
         self._refusal_spans = Rate(_REFUSAL_SPANS)
+        self._canceled_spans = Rate(_REFUSAL_SPANS)
 
     def _made_ready(self) -> bool:
         """Get the tracer and the instruments, once there is an SDK behind them."""
@@ -203,20 +205,20 @@ class Recorder:
                 if wait >= _SHORTEST_WAIT:
                     histograms.wait.record(wait, {**labels[1], names.QUEUE_NAME: name}, context)
 
-    def _unserved(self, call: Call, request: Any, said: dict[str, Any], count: int) -> None:
-        """Record a request that was not admitted: its duration, and of some a span."""
+    def _unserved(self, call: Call, request: Any, said: dict[str, Any], *, rate: Rate, count: int) -> None:
+        """Record a request that was not admitted: its duration, and where its rate allows a span."""
         arrival, start_ns = self._arrival(call)
         now = self.guard.now()
         duration, words = max(0.0, now - arrival), self._words
         status, error = said.get(names.STATUS_CODE, 0), said.get(names.ERROR_TYPE)
         labels, _ = self._labels.of((*self.protocol.kind(request, words), status, error))
         self._histograms.duration.record(duration, labels)
-        count = self._refusal_spans.take(now, count)
+        count = rate.take(now, count)
         if count:
             described = self.protocol.described(request, words)
-            described.attributes.update(said | {names.QUEUE_TIME: duration, names.REFUSALS: count})
+            described.attributes.update(said | {names.QUEUE_TIME: duration, names.REPRESENTED: count})
             if not self._spans.unserved(described, start_ns, duration):
-                self._refusal_spans.give_back(count)
+                rate.give_back(count)
 
 
 def _known(admission: Admission) -> dict[str, Any]:

@@ -378,7 +378,7 @@ def test_a_refusal_is_an_error_that_names_its_reason() -> None:
     assert told[names.RESULT] == "rejected"
     assert told[names.REASON] == "queue_full"
     assert told[names.STATUS_CODE] == 503
-    assert told[names.REFUSALS] == 1
+    assert told[names.REPRESENTED] == 1
     assert sdk.server.status.status_code is StatusCode.ERROR
 
 
@@ -398,7 +398,7 @@ def test_records_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
             await asyncio.gather(waiting, return_exceptions=True)
 
     asyncio.run(main())
-    assert [said(span)[names.REFUSALS] for span in sdk.servers] == [1] * 10 + [141]
+    assert [said(span)[names.REPRESENTED] for span in sdk.servers] == [1] * 10 + [141]
     assert sdk.values(names.REQUEST_DURATION, names.STATUS_CODE) == {503: 101}
     assert sdk.values(names.REQUESTS, names.RESULT)["rejected"] == 151
 
