@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
-from perfguard._body import OpenStreams
 from perfguard._guarding import GuardingEnvirons
 from perfguard._http import STATUS
 from perfguard.admission import Admission, outcome_of
@@ -59,7 +58,6 @@ class GuardMiddleware(GuardingEnvirons):
         chosen = options(said())
         super().__init__(
             chosen.guard,
-            OpenStreams,
             trusted_proxies=chosen.trusted_proxies,
             timeout=chosen.timeout,
             max_streams=chosen.max_streams,
@@ -163,9 +161,9 @@ class GuardMiddleware(GuardingEnvirons):
 
     def _begun(self, admission: Admission, request: HttpRequest, target: Target, task: Any = None) -> Live | None:
         """Return the request under way, where somebody wants it recorded."""
-        recorder = self._recorder
         try:
-            if recorder is not None and recorder.active:
+            recorder = self._recording.current()
+            if recorder is not None:
                 return recorder.begun(admission, _environ(request, target), task)
         except Exception as error:  # noqa: BLE001 - Fail open.
             self._fault("the request's span", error)
@@ -174,7 +172,7 @@ class GuardMiddleware(GuardingEnvirons):
     def _report(self, rejected: Rejected, call: Call | None, request: HttpRequest, target: Target) -> None:
         """Record a refusal, where somebody wants it recorded."""
         try:
-            if self._recorder is not None and self._recorder.active:
+            if self._recording.current() is not None:
                 self._record_refusal(rejected, call, _environ(request, target))
         except Exception as error:  # noqa: BLE001 - Fail open.
             self._fault("a refusal's span", error)
