@@ -16,7 +16,7 @@ from perfguard.guard import Guard
 from perfguard.outcome import Call, Priority, Reason
 from perfguard.telemetry import names
 from perfguard.telemetry._described import Protocol, Vocabulary, route_found
-from perfguard.telemetry._instruments import Histograms, result_of
+from perfguard.telemetry._instruments import BUCKETS, Histograms, result_of
 from perfguard.telemetry._labels import LabelSets
 from perfguard.telemetry._live import Live
 from perfguard.telemetry._rate import Rate
@@ -26,8 +26,11 @@ from perfguard.telemetry._times import Times, times_of
 if TYPE_CHECKING:
     from perfguard.telemetry.telemetry import Telemetry
 
-_SHORTEST_WAIT = 0.001
-"""Seconds from which on it is a wait. Below it is what reading the clock takes; a record costs 8 us."""
+_SHORTEST_WAIT = BUCKETS[0]
+"""Seconds from which on it is a wait that is recorded: all below are in the first bucket, at 10 us a record.
+
+The kernel's age has a resolution of 4 ms, so that a request that did not wait may show as much.
+"""
 
 _REFUSALS, _REFUSAL_SPANS = 100, 10
 """Refusals in a second whose duration is recorded, and that have a span.
