@@ -15,8 +15,9 @@ from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import Refusals
 from perfguard._options import EXEMPT, check_options, paths_of
+from perfguard._recording import Recording
 from perfguard.admission import Admission
-from perfguard.errors import ConfigurationError, Rejected
+from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
 
@@ -55,7 +56,6 @@ class Guarding(Generic[Streams]):
         timeout: Seconds from arrival after which nobody wants the answer, or `None`.
         max_streams: How many streamed responses may be open.
         details: Whether a refusal's body names its reason.
-        telemetry: What records the requests; True for a `Telemetry()` of its own.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -72,7 +72,6 @@ class Guarding(Generic[Streams]):
     _fault: Callable[[str, BaseException], object]
     _streams: Streams
     _refusals: Refusals
-    _telemetry: Telemetry | None
     _renew: Callable[[], tuple[Streams, Refusals]]
 
     def __init__(
@@ -87,7 +86,6 @@ class Guarding(Generic[Streams]):
         timeout: float | None = None,
         max_streams: int = 1000,
         details: bool = False,
-        telemetry: Telemetry | bool = True,
     ) -> None:
         check_options(guard, timeout, max_streams=max_streams, details=details, key=key, priority=priority)
         self._exempt = paths_of(exempt)
@@ -98,7 +96,6 @@ class Guarding(Generic[Streams]):
         self._priority = priority
         self._uniform = key is None and priority is None
         self._timeout = timeout
-        self._telemetry = telemetry_of(telemetry)
         self._fault = Faults("GuardMiddleware").report
         self._renew = lambda: (streams(max_streams), Refusals(details=details, random=random.Random()))
         self._start_afresh()
@@ -112,36 +109,15 @@ class Guarding(Generic[Streams]):
         self._streams, self._refusals = self._renew()
 
 
-def telemetry_of(said: Any) -> Telemetry | None:
-    """Return what `telemetry=` asks for.
-
-    Raises:
-        ConfigurationError: It is neither a `Telemetry` nor a bool.
-    """
-    if said is False:
-        return None
-    try:
-        # Loaded where it is wanted, since OpenTelemetry's API takes longer than all of perfguard.
-        from perfguard.telemetry.telemetry import Telemetry
-    except Exception as error:
-        # Say for a variable of its own that it does not understand. Who did not ask for it is served without.
-        if said is not True:
-            raise
-        Faults("telemetry", "nothing is recorded").report("OpenTelemetry", error)
-        return None
-    if said is not True and not isinstance(said, Telemetry):
-        raise ConfigurationError("telemetry", said, "must be a Telemetry, True or False")
-    return Telemetry() if said is True else said
-
-
 class GuardingEnvirons(Guarding[OpenStreams]):
     """What middleware has besides that is told of a request by a WSGI environ, or by what Django makes of a scope."""
 
-    _recorder: EnvironRecorder | None
+    _recording: Recording[EnvironRecorder]
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._recorder = None if self._telemetry is None else self._telemetry.environs(self.guard)
+    def __init__(self, guard: Guard | None, *, telemetry: Telemetry | bool = True, **options: Any) -> None:
+        super().__init__(guard, OpenStreams, **options)
+        decides = self.guard
+        self._recording = Recording(telemetry, lambda chosen: chosen.environs(decides))
 
     def _call(self, environ: Environ, key: str, priority: Priority, scope: dict[str, Any] | None = None) -> Call:
         arrival, proxied = self.guard.now(), 0.0
@@ -173,8 +149,8 @@ class GuardingEnvirons(Guarding[OpenStreams]):
 
     def _record_refusal(self, refusal: Rejected, call: Call | None, environ: Environ) -> None:
         """Record a refusal; what was refused unseen has no call yet."""
-        recorder = self._recorder
-        if recorder is None or not recorder.active:
+        recorder = self._recording.current()
+        if recorder is None:
             return
         if isinstance(refusal, _ClientLeft) and call is not None:
             recorder.left(call, environ)

@@ -12,6 +12,7 @@ from perfguard._exchange import FOLLOWING, Exchange, Handshake, OpenStreams, Pre
 from perfguard._guarding import Guarding
 from perfguard._http import STATUS, wants_json
 from perfguard._options import EXEMPT
+from perfguard._recording import Recording
 from perfguard.admission import Admission
 from perfguard.context import current_deadline
 from perfguard.errors import ConfigurationError, LimitExceeded, Rejected
@@ -67,7 +68,7 @@ class GuardMiddleware(Guarding[OpenStreams]):
     """
 
     app: App
-    _recorder: ScopeRecorder | None
+    _recording: Recording[ScopeRecorder]
 
     def __init__(
         self,
@@ -95,20 +96,19 @@ class GuardMiddleware(Guarding[OpenStreams]):
                 timeout=timeout,
                 max_streams=max_streams,
                 details=details,
-                telemetry=telemetry,
             )
+            decides = self.guard
+            self._recording = Recording(telemetry, lambda chosen: chosen.scopes(decides))
         except ConfigurationError as error:
             GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), telemetry=False)
             return
         self.app = app
-        self._recorder = None if self._telemetry is None else self._telemetry.scopes(self.guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         guard, kind = self.guard, scope["type"]
         if kind not in ("http", "websocket") or scope.get("path") in self._exempt:
-            last = kind == "lifespan" and self._telemetry is not None
-            await self.app(scope, receive, self._flushing(send) if last else send)
+            await self.app(scope, receive, self._flushing(send) if kind == "lifespan" else send)
             return
         if not guard.enabled:
             await self._serve_unguarded(scope, receive, send)
@@ -160,8 +160,9 @@ class GuardMiddleware(Guarding[OpenStreams]):
 
     def _begin(self, admission: Admission, kind: str) -> Place | Rejected | None:
         if kind == "websocket" and self._streams.full:
-            if self._recorder is not None:
-                self._recorder.refused_before(Reason.STREAM_LIMIT)
+            recorder = self._recording.current()
+            if recorder is not None:
+                recorder.refused_before(Reason.STREAM_LIMIT)
             return LimitExceeded(Reason.STREAM_LIMIT)
         try:
             return self.guard.begin(admission)
@@ -194,21 +195,21 @@ class GuardMiddleware(Guarding[OpenStreams]):
 
     def _following(self, admission: Admission, scope: Scope, send: Send) -> Exchange | Handshake:
         """Return what follows a request to its end, and records it where somebody wants it."""
-        recorder = self._recorder
-        if recorder is not None and recorder.active:
+        recorder = self._recording.current()
+        if recorder is not None:
             exchange = recorder.exchange(admission, scope, send, self._streams)
             if exchange is not None:
                 return exchange
         return FOLLOWING[scope["type"]](admission, send, self._streams)
 
     def _record_refusal(self, error: Rejected, call: Call, scope: Scope) -> None:
-        recorder = self._recorder
-        if recorder is not None and recorder.active and (count := recorder.due()):
+        recorder = self._recording.current()
+        if recorder is not None and (count := recorder.due()):
             recorder.refused(error.reason, call, scope, count)
 
     def _record_leaving(self, call: Call, scope: Scope) -> None:
-        recorder = self._recorder
-        if recorder is not None and recorder.active:
+        recorder = self._recording.current()
+        if recorder is not None:
             recorder.left(call, scope)
 
     def _watch(self, scope: Scope, receive: Receive) -> tuple[Any, Prefetch | None]:
@@ -230,7 +231,7 @@ class GuardMiddleware(Guarding[OpenStreams]):
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve with the guard off: the application's deadline is its own, and stays."""
-        recorded = self._recorder is not None and self._recorder.active
+        recorded = self._recording.current() is not None
         if self._timeout is None and not recorded:
             await self.app(scope, receive, send)
             return
@@ -248,8 +249,8 @@ class GuardMiddleware(Guarding[OpenStreams]):
 
     async def _refuse_again(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse as what stands says; when the request arrived is of interest to telemetry alone."""
-        recorder = self._recorder
-        if recorder is None or not recorder.active or not (count := recorder.due()):
+        recorder = self._recording.current()
+        if recorder is None or not (count := recorder.due()):
             await self._refuse(error, scope, receive, send)
             return
         call = self._call(scope, receive, *_ANY)

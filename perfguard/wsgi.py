@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from perfguard._body import OpenStreams, Response
+from perfguard._body import Response
 from perfguard._checks import check_callable
 from perfguard._guarding import GuardingEnvirons
 from perfguard._http import STATUS
@@ -78,7 +78,6 @@ class GuardMiddleware(GuardingEnvirons):
         check_callable("app", app, "must be a WSGI application")
         super().__init__(
             guard,
-            OpenStreams,
             exempt=exempt,
             trusted_proxies=trusted_proxies,
             key=key,
@@ -137,14 +136,14 @@ class GuardMiddleware(GuardingEnvirons):
 
     def _following(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Response:
         """Return what follows a request to its end, and records it where somebody wants it."""
-        recorder, response = self._recorder, None
-        if recorder is not None and recorder.active:
+        recorder, response = self._recording.current(), None
+        if recorder is not None:
             response = recorder.response(admission, environ, start_response, self._streams)
         return Response(admission, start_response, self._streams) if response is None else response
 
     def _serve_unguarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve with the guard off: the application's deadline is its own, and stays."""
-        if self._timeout is None and (self._recorder is None or not self._recorder.active):
+        if self._timeout is None and self._recording.current() is None:
             return self.app(environ, start_response)
         # Never admitted, so that it counts nowhere and ends nothing.
         return self._serve(Admission(self.guard, self._call(environ, *_ANY)), environ, start_response)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
-from perfguard._body import OpenStreams
 from perfguard._guarding import GuardingEnvirons
 from perfguard._http import STATUS
 from perfguard.admission import Admission, outcome_of
@@ -59,7 +58,6 @@ class GuardMiddleware(GuardingEnvirons):
         chosen = options(said())
         super().__init__(
             chosen.guard,
-            OpenStreams,
             trusted_proxies=chosen.trusted_proxies,
             timeout=chosen.timeout,
             max_streams=chosen.max_streams,
@@ -91,7 +89,7 @@ class GuardMiddleware(GuardingEnvirons):
             rejected = self._enter(admission, request.META)
             if rejected is None:
                 return self._serve(admission, request, target)
-        self._record_refusal(rejected, call, _environ(request, target))
+        self._report(rejected, call, request, target)
         return self._refused(rejected, request)
 
     async def _respond_async(self, request: HttpRequest) -> Any:
@@ -108,7 +106,7 @@ class GuardMiddleware(GuardingEnvirons):
             rejected = await self._acquire(admission)
             if rejected is None:
                 return await self._serve_async(admission, request, target)
-        self._record_refusal(rejected, call, _environ(request, target))
+        self._report(rejected, call, request, target)
         return self._refused(rejected, request)
 
     def _target(self, request: HttpRequest) -> Target | None:
@@ -142,7 +140,7 @@ class GuardMiddleware(GuardingEnvirons):
         return await self.guard.queue(admission, opening) if isinstance(opening, Place) else opening
 
     def _serve(self, admission: Admission, request: HttpRequest, target: Target) -> Any:
-        live = self._begun(admission, _environ(request, target))
+        live = self._begun(admission, request, target)
         try:
             with Serving(admission), live or _NOTHING:
                 response = self.get_response(request)
@@ -152,7 +150,7 @@ class GuardMiddleware(GuardingEnvirons):
         return self._followed(response, admission, live)
 
     async def _serve_async(self, admission: Admission, request: HttpRequest, target: Target) -> Any:
-        live = self._begun(admission, _environ(request, target), asyncio.current_task())
+        live = self._begun(admission, request, target, asyncio.current_task())
         try:
             with Serving(admission), live or _NOTHING:
                 response = await self.get_response(request)
@@ -161,10 +159,23 @@ class GuardMiddleware(GuardingEnvirons):
             raise
         return self._followed(response, admission, live)
 
-    def _begun(self, admission: Admission, environ: dict[str, Any], task: Any = None) -> Live | None:
+    def _begun(self, admission: Admission, request: HttpRequest, target: Target, task: Any = None) -> Live | None:
         """Return the request under way, where somebody wants it recorded."""
-        recorder = self._recorder
-        return None if recorder is None or not recorder.active else recorder.begun(admission, environ, task)
+        try:
+            recorder = self._recording.current()
+            if recorder is not None:
+                return recorder.begun(admission, _environ(request, target), task)
+        except Exception as error:  # noqa: BLE001 - Fail open.
+            self._fault("the request's span", error)
+        return None
+
+    def _report(self, rejected: Rejected, call: Call | None, request: HttpRequest, target: Target) -> None:
+        """Record a refusal, where somebody wants it recorded."""
+        try:
+            if self._recording.current() is not None:
+                self._record_refusal(rejected, call, _environ(request, target))
+        except Exception as error:  # noqa: BLE001 - Fail open.
+            self._fault("a refusal's span", error)
 
     def _followed(self, response: Any, admission: Admission, live: Live | None) -> Any:
         try:

@@ -12,8 +12,8 @@ from django.utils.module_loading import import_string
 from perfguard._arrival import ProxyClock
 from perfguard._checks import check_flag, check_positive, check_whole
 from perfguard._environment import chosen
-from perfguard._guarding import telemetry_of
 from perfguard._options import EXEMPT, paths_of
+from perfguard._recording import check_telemetry
 from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
 from perfguard.limits.keyed import KeyedLimiter
@@ -195,5 +195,5 @@ _CHECKS: Mapping[Any, Callable[[Any], object]] = {
     "DETAILS": lambda value: check_flag("DETAILS", value),
     "EXEMPT": lambda value: Exempt(_lasting("EXEMPT", value)),
     "TRUSTED_PROXIES": lambda value: ProxyClock(_lasting("TRUSTED_PROXIES", value)),
-    "TELEMETRY": lambda value: telemetry_of(_imported("TELEMETRY", value)),
+    "TELEMETRY": lambda value: check_telemetry(_imported("TELEMETRY", value)),
 }

@@ -50,10 +50,10 @@ class Histograms:
 
         self.duration = histogram(names.REQUEST_DURATION, "Duration of HTTP server requests.")
         self.queue = histogram(
-            names.TIME_IN_QUEUE, "Time in queues of this host, of requests that stood there 1 ms or more."
+            names.TIME_IN_QUEUE, "Time in queues of this host, of requests that stood there 5 ms or more."
         )
         self.service = histogram(names.SERVICE_DURATION, "Duration of requests without their time in queues.")
-        self.wait = histogram(names.QUEUE_WAIT, "Time in one queue, of requests that stood there 1 ms or more.")
+        self.wait = histogram(names.QUEUE_WAIT, "Time in one queue, of requests that stood there 5 ms or more.")
 
 
 def observe(meter: Meter, recorder: Recorder) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-from perfguard.telemetry.configuration import standing
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -36,6 +35,8 @@ def flushing(send: Send, fault: Callable[[str, BaseException], object]) -> Send:
 
 
 async def _flush() -> None:
-    configuration = standing()
+    # As long as nobody has called `configure`, OpenTelemetry is not loaded for this.
+    module = sys.modules.get("perfguard.telemetry.configuration")
+    configuration = None if module is None else module.standing()
     if configuration is not None:
         await asyncio.to_thread(configuration.force_flush)

@@ -16,7 +16,7 @@ from perfguard.guard import Guard
 from perfguard.outcome import Call, Priority, Reason
 from perfguard.telemetry import names
 from perfguard.telemetry._described import Protocol, Vocabulary, route_found
-from perfguard.telemetry._instruments import Histograms, result_of
+from perfguard.telemetry._instruments import BUCKETS, Histograms, result_of
 from perfguard.telemetry._labels import LabelSets
 from perfguard.telemetry._live import Live
 from perfguard.telemetry._rate import Rate
@@ -26,8 +26,11 @@ from perfguard.telemetry._times import Times, times_of
 if TYPE_CHECKING:
     from perfguard.telemetry.telemetry import Telemetry
 
-_SHORTEST_WAIT = 0.001
-"""Seconds from which on it is a wait. Below it is what reading the clock takes; a record costs 8 us."""
+_SHORTEST_WAIT = BUCKETS[0]
+"""Seconds from which on it is a wait that is recorded: all below are in the first bucket, at 10 us a record.
+
+The kernel's age has a resolution of 4 ms, so that a request that did not wait may show as much.
+"""
 
 _REFUSALS, _REFUSAL_SPANS = 100, 10
 """Refusals in a second whose duration is recorded, and that have a span.
@@ -78,6 +81,7 @@ class Recorder:
     _words: Vocabulary
     _refusals: Rate
     _refusal_spans: Rate
+    _canceled_spans: Rate
 
     def __init__(self, telemetry: Telemetry, guard: Guard) -> None:
         self.guard = guard
@@ -129,7 +133,7 @@ class Recorder:
         """Record a refusal that was just sent, and stands for so many."""
         try:
             said = {names.RESULT: result_of(reason), names.REASON: reason.value, names.ERROR_TYPE: names.SHED + reason}
-            self._unserved(call, request, said | {names.STATUS_CODE: STATUS}, count)
+            self._unserved(call, request, said | {names.STATUS_CODE: STATUS}, rate=self._refusal_spans, count=count)
         except Exception as fault:
             self.fault("a refusal", fault)
 
@@ -143,7 +147,7 @@ class Recorder:
         with self._lock:
             self.canceled += 1
         try:
-            self._unserved(call, request, {names.RESULT: names.CANCELED}, 1)
+            self._unserved(call, request, {names.RESULT: names.CANCELED}, rate=self._canceled_spans, count=1)
         except Exception as fault:
             self.fault("a request that was given up", fault)
 
@@ -155,6 +159,7 @@ class Recorder:
         self._lock = Lock()
         self._refusals = Rate(_REFUSALS)
         self._refusal_spans = Rate(_REFUSAL_SPANS)
+        self._canceled_spans = Rate(_REFUSAL_SPANS)
 
     def _made_ready(self) -> bool:
         """Get the tracer and the instruments, once there is an SDK behind them."""
@@ -203,20 +208,20 @@ class Recorder:
                 if wait >= _SHORTEST_WAIT:
                     histograms.wait.record(wait, {**labels[1], names.QUEUE_NAME: name}, context)
 
-    def _unserved(self, call: Call, request: Any, said: dict[str, Any], count: int) -> None:
-        """Record a request that was not admitted: its duration, and of some a span."""
+    def _unserved(self, call: Call, request: Any, said: dict[str, Any], *, rate: Rate, count: int) -> None:
+        """Record a request that was not admitted: its duration, and where its rate allows a span."""
         arrival, start_ns = self._arrival(call)
         now = self.guard.now()
         duration, words = max(0.0, now - arrival), self._words
         status, error = said.get(names.STATUS_CODE, 0), said.get(names.ERROR_TYPE)
         labels, _ = self._labels.of((*self.protocol.kind(request, words), status, error))
         self._histograms.duration.record(duration, labels)
-        count = self._refusal_spans.take(now, count)
+        count = rate.take(now, count)
         if count:
             described = self.protocol.described(request, words)
-            described.attributes.update(said | {names.QUEUE_TIME: duration, names.REFUSALS: count})
+            described.attributes.update(said | {names.QUEUE_TIME: duration, names.REPRESENTED: count})
             if not self._spans.unserved(described, start_ns, duration):
-                self._refusal_spans.give_back(count)
+                rate.give_back(count)
 
 
 def _known(admission: Admission) -> dict[str, Any]:

@@ -30,7 +30,7 @@ ROUNDS = 60
 """How often each side is measured; the median counts."""
 CALLS = 500
 """Requests of each side in each round."""
-AT_ONCE = 20
+AT_ONCE = 5
 """Of those that arrive together: for longer they would have stood in the kernel, which is recorded, too."""
 IMPORTS = 25
 

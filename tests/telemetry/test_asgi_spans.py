@@ -25,7 +25,8 @@ from opentelemetry.semconv.attributes import (
 )
 from opentelemetry.trace import SpanKind, StatusCode
 
-from perfguard import Guard
+import perfguard.wsgi
+from perfguard import ConfigurationError, Guard
 from perfguard.asgi import GuardMiddleware
 from perfguard.context import keep_trace, report_wait
 from perfguard.outcome import Priority
@@ -378,7 +379,7 @@ def test_a_refusal_is_an_error_that_names_its_reason() -> None:
     assert told[names.RESULT] == "rejected"
     assert told[names.REASON] == "queue_full"
     assert told[names.STATUS_CODE] == 503
-    assert told[names.REFUSALS] == 1
+    assert told[names.REPRESENTED] == 1
     assert sdk.server.status.status_code is StatusCode.ERROR
 
 
@@ -398,7 +399,7 @@ def test_records_of_refusals_are_few_and_say_how_many_they_stand_for() -> None:
             await asyncio.gather(waiting, return_exceptions=True)
 
     asyncio.run(main())
-    assert [said(span)[names.REFUSALS] for span in sdk.servers] == [1] * 10 + [141]
+    assert [said(span)[names.REPRESENTED] for span in sdk.servers] == [1] * 10 + [141]
     assert sdk.values(names.REQUEST_DURATION, names.STATUS_CODE) == {503: 101}
     assert sdk.values(names.REQUESTS, names.RESULT)["rejected"] == 151
 
@@ -564,6 +565,7 @@ assert len(sdk.servers) >= 20
 
 def test_an_opentelemetry_that_cannot_be_loaded_stops_no_service() -> None:
     code = """
+import opentelemetry
 from perfguard.asgi import GuardMiddleware
 from tests.asgi.messages import answering, http, request, OK
 import asyncio
@@ -574,7 +576,17 @@ assert asyncio.run(request(GuardMiddleware(answering()), http())) == OK
     assert "nothing is recorded" in ended.stderr
 
 
-def test_the_middleware_loads_opentelemetry_only_where_it_is_made() -> None:
-    loaded = "any(name.startswith('opentelemetry') for name in sys.modules)"
-    code = f"import sys, perfguard.asgi, perfguard.wsgi; sys.exit({loaded})"
+def test_opentelemetry_is_not_loaded_where_nobody_uses_it() -> None:
+    code = """
+import asyncio, sys
+from perfguard.asgi import GuardMiddleware
+from tests.asgi.messages import answering, http, request, OK
+assert asyncio.run(request(GuardMiddleware(answering()), http())) == OK
+assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_telemetry_that_is_none_is_refused_when_the_middleware_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="telemetry must be a Telemetry, True or False"):
+        perfguard.wsgi.GuardMiddleware(lambda environ, start: [], telemetry="yes")  # type: ignore[arg-type]
