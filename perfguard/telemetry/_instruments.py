@@ -81,7 +81,7 @@ def _contained(recorder: Recorder, name: str, read: Read) -> Observe:
 
 
 def _active(recorder: Recorder) -> Iterator[Observation]:
-    counts = Counter(live.kind for live in recorder.live.copy() if live.recorder is recorder)
+    counts = Counter(live.kind for live in recorder.live.copy() if live.recorder is recorder and live.counted)
     for method, scheme in recorder.kinds | set(counts):
         yield Observation(counts[method, scheme], {names.METHOD: method, names.SCHEME: scheme})
 

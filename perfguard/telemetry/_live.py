@@ -33,6 +33,7 @@ class Live:
     Attributes:
         admission: Its passage through the guard.
         arrival: When it reached this host, in seconds of the guard's clock.
+        counted: Whether it counts as a request of the server, rather than as one inside of another.
         context: The context with its span, in which it is served.
         described: What its scope or environ tells.
         kind: Its method and scheme, as labels.
@@ -50,6 +51,7 @@ class Live:
         "admission",
         "arrival",
         "context",
+        "counted",
         "described",
         "kind",
         "own",
@@ -63,6 +65,7 @@ class Live:
     admission: Admission
     arrival: float
     context: Context
+    counted: bool
     described: Described
     kind: tuple[str, str]
     own: bool
@@ -81,6 +84,7 @@ class Live:
         self.task = task
         attributes = described.attributes
         self.kind = attributes[names.METHOD], known_scheme(attributes[names.SCHEME])
+        self.counted = True
         self._ended = False
         self._outer = None
 

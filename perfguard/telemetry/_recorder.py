@@ -198,7 +198,8 @@ class Recorder:
 
     def _measure(self, live: Live, duration: float, times: Times, labels: tuple[Any, Any]) -> None:
         histograms, context = self._histograms, live.context
-        histograms.duration.record(duration, labels[0], context)
+        if live.counted:
+            histograms.duration.record(duration, labels[0], context)
         histograms.service.record(times.service, labels[0], context)
         queue = times.queue
         if queue >= _SHORTEST_WAIT:

@@ -45,6 +45,8 @@ class Spans:
         opened = current.get_span_context()
         if opened.is_valid and not opened.is_remote and not stale:
             live.own, live.span = False, current
+            # Another guard around this one counts the request already.
+            live.counted = current_admission.get() is None
             live.parent = live.context = contexts.get_current()
             current.set_attributes(_own(described.attributes))
             return

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,6 +24,7 @@ from tests.benchmarks import instrumented, wsgi_costs
 from tests.benchmarks.costs import Cost, head, line
 from tests.benchmarks.refusing import AlwaysFull
 from tests.benchmarks.serving import CORES, ROOT, pinned
+from tests.benchmarks.wsgi_costs import arrived
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -117,7 +119,7 @@ async def requests() -> list[Cost]:
         await full.fill()
         await reported.fill()
         times = await interleaved(
-            client,
+            partial(arrived, sock, client),
             {
                 "bare": (bare, receive),
                 "guard": (GuardMiddleware(bare, telemetry=False), receive),
@@ -143,24 +145,23 @@ async def requests() -> list[Cost]:
     ]
 
 
-async def interleaved(client: socket.socket, sides: dict[str, tuple[App, Any]]) -> dict[str, float]:
+async def interleaved(arrive: Callable[[], object], sides: dict[str, tuple[App, Any]]) -> dict[str, float]:
     """Median seconds of a request of each side; the loop's own turn is taken off."""
     samples: dict[str, list[float]] = {name: [] for name in (*sides, "turn")}
     for _ in range(ROUNDS):
         samples["turn"].append(await turns())
         for name, (app, receive) in sides.items():
-            samples[name].append(await batch(client, app, receive))
+            samples[name].append(await batch(arrive, app, receive))
     middles = {name: median(each) for name, each in samples.items()}
     return {name: middles[name] - middles["turn"] for name in sides}
 
 
-async def batch(client: socket.socket, app: App, receive: Any) -> float:
+async def batch(arrive: Callable[[], object], app: App, receive: Any) -> float:
     """Seconds of a request and a turn of the loop, on average over a batch."""
     spent = 0.0
     for _ in range(CALLS // AT_ONCE):
         scopes = [scope() for _ in range(AT_ONCE)]
-        # The kernel then says that the requests have just come.
-        client.sendall(b"GET")
+        arrive()
         start = time.perf_counter()
         for each in scopes:
             await app(each, receive, drop)

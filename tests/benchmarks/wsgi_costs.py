@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -87,7 +88,7 @@ def requests(sock: socket.socket, client: socket.socket) -> list[Cost]:
     recorded = instrumented.wsgi(bare)
     with full() as guard:
         times = interleaved(
-            client,
+            partial(arrived, sock, client),
             {
                 "bare": (bare, sock),
                 "guard": (GuardMiddleware(bare, telemetry=False), sock),
@@ -112,22 +113,27 @@ def requests(sock: socket.socket, client: socket.socket) -> list[Cost]:
     ]
 
 
-def interleaved(client: socket.socket, sides: dict[str, tuple[App, socket.socket | None]]) -> dict[str, float]:
+def arrived(sock: socket.socket, client: socket.socket) -> None:
+    """Send something, so that the kernel says that requests have just come, and take it off the buffer."""
+    client.sendall(b"GET")
+    sock.recv(4096)
+
+
+def interleaved(arrive: Callable[[], object], sides: dict[str, tuple[App, socket.socket | None]]) -> dict[str, float]:
     """Median seconds of a request of each side."""
     samples: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(ROUNDS):
         for name, (app, sock) in sides.items():
-            samples[name].append(batch(client, app, sock))
+            samples[name].append(batch(arrive, app, sock))
     return {name: median(each) for name, each in samples.items()}
 
 
-def batch(client: socket.socket, app: App, sock: socket.socket | None) -> float:
+def batch(arrive: Callable[[], object], app: App, sock: socket.socket | None) -> float:
     """Seconds of a request, on average over a batch."""
     spent = 0.0
     for _ in range(CALLS // AT_ONCE):
         environs = [environ(sock) for _ in range(AT_ONCE)]
-        # The kernel then says that the requests have just come.
-        client.sendall(b"GET")
+        arrive()
         start = time.perf_counter()
         for each in environs:
             serve(app, each)

@@ -112,6 +112,15 @@ def test_two_guards_have_series_of_their_own() -> None:
     assert sum(point.value for point in sdk.points(names.REQUESTS)) == 2
 
 
+def test_a_request_through_two_guards_counts_once() -> None:
+    sdk = Sdk()
+    inner = GuardMiddleware(answering(), Guard(name="inner"), telemetry=sdk.telemetry)
+    serve(http(), sdk, inner, guard=Guard(name="outer"))
+    assert sum(point.count for point in sdk.points(names.REQUEST_DURATION)) == 1
+    assert len(sdk.servers) == 1
+    assert sum(point.value for point in sdk.points(names.REQUESTS)) == 2
+
+
 def test_exemplars_carry_the_trace() -> None:
     sdk = Sdk()
     asyncio.run(_queued(sdk))
