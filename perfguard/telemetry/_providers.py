@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
@@ -20,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from perfguard._forking import in_each_child
 from perfguard.errors import ConfigurationError
 from perfguard.telemetry import names
+from perfguard.telemetry._metric_reader import ForkingMetricReader
 from perfguard.telemetry._span_queue import SpanQueue
 from perfguard.telemetry.sampler import PerfguardSampler
 
@@ -93,7 +93,7 @@ def tracers(described: Resource, sampler: Sampler) -> tuple[Tracers, SpanQueue]:
 
 def meters(described: Resource, queue: SpanQueue | None) -> Meters:
     """Return the provider of instruments, with one that counts the spans that a queue has lost."""
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(session=_session()))
+    reader = ForkingMetricReader(OTLPMetricExporter(session=_session()))
     provider = Meters([reader], resource=described, shutdown_on_exit=False)
     if queue is not None:
         provider.get_meter("perfguard", schema_url=names.SCHEMA_URL).create_observable_counter(

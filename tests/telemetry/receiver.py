@@ -119,9 +119,15 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        """Take an export."""
+        """Take an export; `/asked` is answered once there was one."""
         receiver = self.server.receiver
         body = self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/asked":
+            receiver.until(lambda: receiver.requests > 0)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         status = receiver.status()

@@ -180,6 +180,31 @@ def test_a_forked_child_is_an_instance_of_its_own() -> None:
     assert len(receiver.resources("service.instance.id")) == 2
 
 
+def test_a_child_that_is_forked_while_its_parent_exports_metrics_exports_its_own() -> None:
+    code = """
+import os
+handle = configure("shop")
+orders = metrics.get_meter("m").create_counter("orders")
+orders.add(1)
+parent_exports()
+child = os.fork()
+if not child:
+    orders.add(1)
+    assert handle.force_flush(20.0)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    waits = """
+import urllib.request
+def parent_exports():
+    urllib.request.urlopen(URL, b"").close()
+"""
+    with Receiver(0, 200) as receiver:
+        url = f"URL = {receiver.url + '/asked'!r}"
+        run(url + waits + code, receiver.url, OTEL_METRIC_EXPORT_INTERVAL="10", OTEL_TRACES_EXPORTER="none")
+    assert "orders" in {got.what.name for got in receiver.metrics}
+
+
 def test_called_again_it_returns_what_the_first_call_set_up() -> None:
     with Receiver() as receiver:
         said, _ = run("said(same=configure('a') is configure('b'))", receiver.url, OTEL_SDK_DISABLED="false")

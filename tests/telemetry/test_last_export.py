@@ -43,6 +43,7 @@ SERVERS = {
     "gunicorn sync, preloaded": (WSGI, [*GUNICORN, "--preload"]),
     "gunicorn gthread, preloaded": (WSGI, [*GUNICORN, "--preload", "-k", "gthread", "--threads", "4"]),
     "gunicorn gevent": (WSGI, [*GUNICORN, "-k", "gevent"]),
+    "gunicorn gevent, preloaded": (WSGI, [*GUNICORN, "--preload", "-k", "gevent"]),
     "uvicorn": (ASGI, ["-m", "uvicorn", "app:app", "--port", "{port}", "--workers", "2"]),
     "hypercorn": (ASGI, ["-m", "hypercorn", "app:app", "-b", "127.0.0.1:{port}", "--workers", "2"]),
     "granian": (ASGI, ["-m", "granian", "--interface", "asgi", "app:app", "--port", "{port}", "--workers", "2"]),
