@@ -98,7 +98,8 @@ class SpanQueue(SpanProcessor):
 
     def stop(self) -> None:
         """Take no more spans, and export what waits; `shutdown` waits for that."""
-        self._stopping = True
+        with self._lock:
+            self._stopping = True
         self._wake.put(None)
 
     def shutdown(self, timeout: float = PATIENCE) -> None:

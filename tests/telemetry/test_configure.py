@@ -205,6 +205,38 @@ def parent_exports():
     assert "orders" in {got.what.name for got in receiver.metrics}
 
 
+def test_it_says_what_became_of_the_spans_and_of_the_lines_of_the_exporters() -> None:
+    code = """
+handle = configure("shop")
+for _ in range(3):
+    work(2)
+    handle.force_flush()
+ended = [handle.shutdown(), handle.shutdown()]
+said(ended=ended, why=handle.dropped_by_reason, suppressed=handle.suppressed > 0, text=repr(handle))
+"""
+    with Receiver(400) as receiver:
+        said, _ = run(code, receiver.url)
+    assert said["ended"] == [True, True]
+    assert said["why"] == {"queue_full": 0, "export_failed": 6, "shutdown": 0}
+    assert said["suppressed"]
+    assert said["text"].startswith("<Configuration <SpanQueue 0 waiting, 0 exported, 6 lost>")
+
+
+def test_metrics_that_cannot_be_exported_are_told_and_break_nothing() -> None:
+    code = """
+handle = configure("shop")
+def fail(*args, **kwargs):
+    raise RuntimeError("broken")
+handle.meter_provider.force_flush = handle.meter_provider.shutdown = fail
+work(1)
+said(flushed=handle.force_flush(), ended=handle.shutdown(), exported=handle.exported)
+"""
+    with Receiver() as receiver:
+        said, log = run(code, receiver.url)
+    assert said == {"flushed": True, "ended": True, "exported": 1}
+    assert log.count("metrics are lost") == 2
+
+
 def test_called_again_it_returns_what_the_first_call_set_up() -> None:
     with Receiver() as receiver:
         said, _ = run("said(same=configure('a') is configure('b'))", receiver.url, OTEL_SDK_DISABLED="false")
