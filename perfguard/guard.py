@@ -339,7 +339,7 @@ class Guard:
         if not self._line:
             return []
         granted: list[Place] = []
-        while (place := self._next_start(lane, now)) is not None:
+        while (place := self._ask(self._pipeline.next_start, lane, now)) is not None:
             if place.lane is not None and budget <= 0:
                 break
             granted.append(place)
@@ -348,18 +348,13 @@ class Guard:
             budget -= place.lane is not None and place.error is None
         return granted + self._released(now)
 
-    def _next_start(self, lane: Lane | None, now: float) -> Place | None:
-        try:
-            return self._pipeline.next_start(lane, now)
-        except BaseException as error:
-            self._fault("the queue", error)
-            return None
-
     def _grant(self, place: Place, now: float) -> None:
-        try:
-            self._pipeline.grant(place, now)
-        except BaseException as error:
-            self._fault("grant", error)
+        if place.passage.settled and self._line is not None:
+            # Its caller has left, and the policy failed to let it go.
+            self._ask(self._line.grant, place, now)
+            self._ask(self._line.settle, place.ticket, Outcome.IGNORED, now)
+            return
+        self._ask(self._pipeline.grant, place, now)
         if place.error is None:
             place.passage.admission_time = now - place.queued_at
             place.passage.lane = place.lane

@@ -11,8 +11,10 @@ _CALLS = 16
 class EvenShare:
     """Refuses a share of the calls that grows with their age, and spreads the refusals evenly.
 
-    The share is that of random early detection (Floyd and Jacobson, 1993): none at a mean
-    age of `least`, all at `most`, proportional in between. It is taken at the head of the
+    The share is that of random early detection (Floyd and Jacobson, 1993): none at an age
+    of `least`, all at `most`, proportional in between. The age is the mean of the last
+    calls, or the call's own where that is less, lest a queue that has drained be refused
+    away. It is taken at the head of the
     queue, where it decides at once how fast the queue drains, so that it settles where
     calls are refused at the rate at which they are too many. The share is summed up, and a
     call is refused whenever a whole one has come together (error diffusion), and not by
@@ -41,13 +43,13 @@ class EvenShare:
         Args:
             age: How long the call has waited, in seconds.
             priority: How important it is.
-            least: The mean age up to which none is refused, in seconds.
-            most: The mean age from which on all are refused, in seconds; more than `least`.
+            least: The age up to which none is refused, in seconds.
+            most: The age from which on all are refused, in seconds; more than `least`.
         """
         self._age += (age - self._age) / _CALLS
         if age < least:
             return False
-        self._sum += min(1.0, max(0.0, (self._age - least) / (most - least)))
+        self._sum += min(1.0, max(0.0, (min(age, self._age) - least) / (most - least)))
         if age < 2.0 * most and self._sum < 2.0 ** (Priority.NORMAL - priority):
             return False
         self._sum = max(0.0, self._sum - 1.0)

@@ -76,6 +76,7 @@ SERVERS = {
     "gunicorn asgi": ["gunicorn", "app:app", "-b", "127.0.0.1:{port}", "-k", "asgi"],
     "hypercorn": ["hypercorn", "app:app", "-b", "127.0.0.1:{port}"],
     "granian": ["granian", "app:app", "--interface", "asgi", "--port", "{port}"],
+    "daphne": ["daphne", "app:app", "-b", "127.0.0.1", "-p", "{port}"],
 }
 
 

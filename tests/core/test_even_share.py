@@ -40,6 +40,11 @@ def test_one_old_call_among_young_ones_is_served() -> None:
     assert decided(settled(0.0), MOST, 1) == [False]
 
 
+def test_once_the_queue_has_drained_its_age_of_before_refuses_few() -> None:
+    share = settled(MOST)
+    assert sum(decided(share, 0.015, 16)) <= 2
+
+
 def test_a_call_of_twice_the_greatest_age_is_refused_at_once() -> None:
     assert decided(EvenShare(), 2 * MOST, 1) == [True]
 

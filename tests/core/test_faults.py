@@ -141,6 +141,27 @@ def test_a_policy_that_fails_to_withdraw_hides_no_cancellation() -> None:
     assert held == [1]
 
 
+def test_a_call_that_a_policy_failed_to_let_go_gives_back_what_it_is_granted() -> None:
+    """Its caller has left long ago."""
+    held: list[int] = []
+    outer = Inner(admit=lambda: held.append(1), settle=held.pop)
+    limiter = Failing("withdraw")
+    guard = Guard(outer, limiter)
+
+    async def main() -> None:
+        async with guard.admit():
+            waiting = asyncio.ensure_future(guard.admit().acquire())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+    assert (held, limiter.in_flight, len(limiter)) == ([], 0, 0)
+
+
 def test_a_policy_that_fails_to_expire_fails_no_thread_that_waits() -> None:
     """It waits for its turn as before."""
     guard = Guard(Failing("expire"))
