@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perfguard._checks import check_callable, check_positive
 from perfguard._faults import Faults
 from perfguard.clock import monotonic
+from perfguard.telemetry import names
 from perfguard.telemetry.stall import Ground
 from perfguard.telemetry.stall_reports import Owner, StallReports
 from perfguard.telemetry.ticks import Ticks
@@ -33,7 +34,7 @@ _BATCH = 20
 def delay_histogram(meter: Meter) -> Histogram:
     """Return the histogram `perfguard.eventloop.delay`, in seconds, without attributes."""
     return meter.create_histogram(
-        "perfguard.eventloop.delay",
+        names.EVENTLOOP_DELAY,
         unit="s",
         description="How late the event loop runs what is due, at a fixed rate.",
         explicit_bucket_boundaries_advisory=_BOUNDS,

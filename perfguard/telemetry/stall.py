@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import NamedTuple, Self
 
+from perfguard.telemetry import names
+
 DEEPEST = 64
 """Frames of a stack that are told at most, the innermost ones."""
 
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
+_LIBRARIES = tuple({sysconfig.get_path(scheme) for scheme in ("stdlib", "platstdlib")})
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -54,12 +56,12 @@ class Stall:
     def attributes(self) -> dict[str, str | int | float]:
         """Return it by the attributes of OpenTelemetry's conventions for code, and two of our own."""
         return {
-            "code.function.name": self.function,
-            "code.file.path": self.path,
-            "code.line.number": self.line,
-            "code.stacktrace": self.stacktrace,
-            "perfguard.eventloop.stall.time": self.delay,
-            "perfguard.eventloop.stall.innermost": self.innermost,
+            names.FUNCTION_NAME: self.function,
+            names.FILE_PATH: self.path,
+            names.LINE_NUMBER: self.line,
+            names.STACKTRACE: self.stacktrace,
+            names.STALL_TIME: self.delay,
+            names.STALL_INNERMOST: self.innermost,
         }
 
 
@@ -108,7 +110,7 @@ def _is_application(frame: FrameType) -> bool:
     path = frame.f_code.co_filename
     if path.startswith("<") or _module(frame).partition(".")[0].partition("_")[0] == "perfguard":
         return False
-    return not any(name in path for name in _INSTALLED) and not path.startswith(_LIBRARIES)
+    return not any(folder in path for folder in _INSTALLED) and not path.startswith(_LIBRARIES)
 
 
 def _name(frame: FrameType) -> str:

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from perfguard.telemetry import names
 from perfguard.telemetry.stall import Stall
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
-
-EVENT = "perfguard.eventloop.stall"
-"""The name of the event on the span of the request that holds the loop."""
 
 BETWEEN_LINES = 10.0
 """Seconds between two lines in the log."""
@@ -50,7 +48,7 @@ class StallReports:
         """Tell a stall of the loop that runs a task, or a callback outside of tasks."""
         span = self._owner(task)
         if span is not None and span.is_recording():
-            span.add_event(EVENT, stall.attributes())
+            span.add_event(names.STALL, stall.attributes())
         else:
             self._log(stall, self._clock())
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-_POOL = {"perfguard.thread_pool.name": "anyio"}
+from perfguard.telemetry import names
+
+_POOL = {names.THREAD_POOL: "anyio"}
 
 
 class Reading(NamedTuple):
@@ -50,7 +52,7 @@ class ThreadPools:
         self._by_loop = {}
         for name, unit, description, read in _GAUGES:
             callback = self._observer(read)
-            meter.create_observable_gauge(f"perfguard.thread_pool.{name}", [callback], unit, description)
+            meter.create_observable_gauge(name, [callback], unit, description)
 
     def sample(self) -> None:
         """Read the limiter of the running event loop, once something has loaded AnyIO.
@@ -84,7 +86,7 @@ class ThreadPools:
 
 
 _GAUGES: tuple[tuple[str, str, str, Callable[[Reading], float]], ...] = (
-    ("queue.length", "{task}", "Calls that wait for a thread.", lambda each: each.waiting),
-    ("limit", "{thread}", "Threads that there may be.", lambda each: each.limit),
-    ("borrowed", "{thread}", "Threads that run a call.", lambda each: each.borrowed),
+    (names.THREAD_POOL_QUEUE, "{task}", "Calls that wait for a thread.", lambda each: each.waiting),
+    (names.THREAD_POOL_LIMIT, "{thread}", "Threads that there may be.", lambda each: each.limit),
+    (names.THREAD_POOL_BORROWED, "{thread}", "Threads that run a call.", lambda each: each.borrowed),
 )
