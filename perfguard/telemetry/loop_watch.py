@@ -27,7 +27,7 @@ _BOUNDS = (
     *(1.0, 2.0, 5.0, 10.0),
 )
 
-_BATCH = 20
+_BATCH = 12
 """Delays that are recorded together: of a process that wakes from idleness each costs more by itself."""
 
 
@@ -102,7 +102,7 @@ class LoopWatch:
         record: Callable[[float], object],
         *,
         owner: Owner = _nobody,
-        interval: float = 0.05,
+        interval: float = 0.08,
         threshold: float = 0.1,
         at_tick: Callable[[], object] | None = None,
     ) -> None:

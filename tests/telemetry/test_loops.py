@@ -86,8 +86,8 @@ def test_the_loop_and_its_threads_are_among_the_metrics(run: Run) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await anyio.to_thread.run_sync(int)
-        # Delays are recorded by twenties.
-        time.sleep(1.1)  # noqa: ASYNC251 # The loop is to be held.
+        # Delays are recorded by the dozen.
+        time.sleep(1.5)  # noqa: ASYNC251 # The loop is to be held.
         await asyncio.sleep(0.05)
         shown.update(told.metrics())
         await responded(send)

@@ -61,7 +61,7 @@ def test_the_work_after_a_long_stall_is_bounded_and_its_distribution_is_kept() -
     assert 3600.0 < ticks.due <= 3600.04
 
 
-@pytest.mark.parametrize("interval", [0.02, 0.05])
+@pytest.mark.parametrize("interval", [0.02, 0.08])
 @pytest.mark.parametrize(("blocked", "free"), [(0.2, 0.2), (0.5, 0.5), (0.3, 0.033), (0.08, 0.02)])
 def test_the_p90_of_the_delay_is_that_of_arrivals_at_any_time(interval: float, blocked: float, free: float) -> None:
     """Of a loop that is blocked and free by turns an arrival sees a delay that is uniform while it is blocked."""
