@@ -94,8 +94,9 @@ def mark(endpoint: Endpoint, marks: Marks) -> Endpoint:
 
 
 def marks_of(endpoint: object) -> Marks:
-    """Return the marks of an endpoint, through any `functools.partial`."""
+    """Return the marks of an endpoint, through any `functools.partial` and what `functools.wraps` names."""
     marks = getattr(endpoint, ATTRIBUTE, None)
     if isinstance(marks, Marks):
         return marks
-    return marks_of(endpoint.func) if isinstance(endpoint, functools.partial) else Marks()
+    inner = endpoint.func if isinstance(endpoint, functools.partial) else getattr(endpoint, "__wrapped__", None)
+    return Marks() if inner is None else marks_of(inner)

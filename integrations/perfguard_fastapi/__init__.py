@@ -6,7 +6,8 @@ from perfguard.outcome import Priority
 try:
     from perfguard_fastapi.dependencies import Deadline, Remaining, exempt, priority
     from perfguard_fastapi.middleware import GuardMiddleware
+    from perfguard_fastapi.timed_route import TimedRoute
 except ModuleNotFoundError as error:
     raise needed("perfguard_fastapi", frozenset({"fastapi", "starlette"}), "fastapi", error) from None
 
-__all__ = ["Deadline", "GuardMiddleware", "Priority", "Remaining", "exempt", "priority"]
+__all__ = ["Deadline", "GuardMiddleware", "Priority", "Remaining", "TimedRoute", "exempt", "priority"]

@@ -106,6 +106,9 @@ class ScopeRecorder(Recorder):
     ) -> RecordedExchange | RecordedHandshake | None:
         """Return what follows and records an admitted request; `None`, which is logged, where that fails."""
         try:
+            loops = self._telemetry.loops()
+            if loops is not None:
+                loops.watch()
             live = self.begin(admission, scope, asyncio.current_task())
             return (RecordedExchange if scope["type"] == "http" else RecordedHandshake)(live, send, streams)
         except Exception as error:

@@ -19,6 +19,11 @@ PROTOCOL_VERSION = "network.protocol.version"
 USER_AGENT = "user_agent.original"
 ERROR_TYPE = "error.type"
 
+FUNCTION_NAME = "code.function.name"
+FILE_PATH = "code.file.path"
+LINE_NUMBER = "code.line.number"
+STACKTRACE = "code.stacktrace"
+
 OTHER = "_OTHER"
 """What stands for a value that is not one of the few known."""
 
@@ -45,6 +50,12 @@ KEY = "perfguard.key"
 QUEUE_NAME = "perfguard.queue.name"
 DRY_RUN = "perfguard.dry_run"
 STATE = "perfguard.backpressure.state"
+STALL_TIME = "perfguard.eventloop.stall.time"
+STALL_INNERMOST = "perfguard.eventloop.stall.innermost"
+THREAD_POOL = "perfguard.thread_pool.name"
+
+# perfguard's own events.
+STALL = "perfguard.eventloop.stall"
 
 # Values of `perfguard.admission.result`, which ASP.NET's rate limiting has as well.
 ACQUIRED = "acquired"
@@ -64,3 +75,7 @@ ACTIVE_LEASES = "perfguard.active_leases"
 REQUESTS = "perfguard.requests"
 LIMIT = "perfguard.limit"
 LOST_SPANS = "perfguard.lost_spans"
+EVENTLOOP_DELAY = "perfguard.eventloop.delay"
+THREAD_POOL_QUEUE = "perfguard.thread_pool.queue.length"
+THREAD_POOL_LIMIT = "perfguard.thread_pool.limit"
+THREAD_POOL_BORROWED = "perfguard.thread_pool.borrowed"

@@ -22,6 +22,7 @@ from perfguard.telemetry._spans import Spans
 
 if TYPE_CHECKING:
     from perfguard.telemetry._exchange import ScopeRecorder
+    from perfguard.telemetry._loops import LoopWatches
     from perfguard.telemetry._response import EnvironRecorder
 
 _SCOPE = "perfguard"
@@ -45,6 +46,8 @@ class Telemetry:
         meter_provider: Makes the instruments; `None` for the global one.
         queue_spans: Whether each request has two spans more, `queue` and `service`, so
             that any viewer draws the wait as a bar of its own.
+        watch_loops: Whether the event loops on which requests are served are watched, from
+            the first request on: see `LoopWatch` and `ThreadPools`.
 
     Attributes:
         live: The requests under way, each with its `task` (`None` on a thread) and its
@@ -58,6 +61,8 @@ class Telemetry:
     _tracer_provider: TracerProvider | None
     _meter_provider: MeterProvider | None
     _queue_spans: bool
+    _watch_loops: bool
+    _loops: LoopWatches | None
 
     def __init__(
         self,
@@ -65,16 +70,20 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
         *,
         queue_spans: bool = False,
+        watch_loops: bool = True,
     ) -> None:
         if tracer_provider is not None and not isinstance(tracer_provider, TracerProvider):
             raise ConfigurationError("tracer_provider", tracer_provider, "must be a TracerProvider, or None")
         if meter_provider is not None and not isinstance(meter_provider, MeterProvider):
             raise ConfigurationError("meter_provider", meter_provider, "must be a MeterProvider, or None")
         check_flag("queue_spans", queue_spans)
+        check_flag("watch_loops", watch_loops)
         self.live = set()
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._queue_spans = queue_spans
+        self._watch_loops = watch_loops
+        self._loops = None
 
     def scopes(self, guard: Guard) -> ScopeRecorder:
         """Return what records the requests of a guard that come as ASGI scopes; for middleware."""
@@ -87,6 +96,15 @@ class Telemetry:
         from perfguard.telemetry._response import EnvironRecorder
 
         return EnvironRecorder(self, guard)
+
+    def loops(self) -> LoopWatches | None:
+        """Return what watches event loops, if they are to be watched; for a recorder that records."""
+        if self._watch_loops and self._loops is None:
+            from perfguard.telemetry._loops import LoopWatches
+
+            meters = self._meter_provider or metrics.get_meter_provider()
+            self._loops = LoopWatches(meters.get_meter(_SCOPE, schema_url=names.SCHEMA_URL), self.live)
+        return self._loops
 
     def connect(self, recorder: Recorder) -> tuple[Spans, Histograms, Vocabulary] | None:
         """Return what a recorder records with; `None` as long as there is no SDK."""
