@@ -5,11 +5,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perfguard.telemetry.proxy_clock import ProxyClockMetrics
+    from perfguard.telemetry.serial import Independence, SerialReport, serial_report
+    from perfguard.telemetry.trace_file import RecordedSpan, TraceFileError, read_spans
 
-__all__ = ["ProxyClockMetrics"]
+__all__ = [
+    "Independence",
+    "ProxyClockMetrics",
+    "RecordedSpan",
+    "SerialReport",
+    "TraceFileError",
+    "read_spans",
+    "serial_report",
+]
 
 # Loaded at the first use: each part has needs of its own.
-_LAZY = {"ProxyClockMetrics": "perfguard.telemetry.proxy_clock"}
+_LAZY = {
+    "Independence": "perfguard.telemetry.serial",
+    "ProxyClockMetrics": "perfguard.telemetry.proxy_clock",
+    "RecordedSpan": "perfguard.telemetry.trace_file",
+    "SerialReport": "perfguard.telemetry.serial",
+    "TraceFileError": "perfguard.telemetry.trace_file",
+    "read_spans": "perfguard.telemetry.trace_file",
+    "serial_report": "perfguard.telemetry.serial",
+}
 
 
 def __getattr__(name: str) -> Any:
