@@ -10,7 +10,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --extra dev --universal --pyth
 	--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint format bench sim lock clean
+.PHONY: help demo test peers slow lint format bench sim lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([.a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
@@ -21,7 +21,10 @@ demo: $(READY) ## A FastAPI service at up to 8x its capacity, without and with t
 test: $(READY) ## Tests, with branch coverage of perfguard/
 	@$(BIN)/python -m pytest --cov
 
-slow: $(READY) ## The tests marked slow: a million requests, thread races
+peers: ## Debian's nginx and prometheus in .peers, for the slow tests that run them; they skip what is missing
+	@$(PYTHON) tools/peers.py .peers
+
+slow: $(READY) ## The tests marked slow: a million requests, thread races; `make peers` adds real nginx and prometheus
 	@$(BIN)/python -m pytest -m slow
 
 lint: $(READY) ## ruff, mypy --strict and import-linter
@@ -52,6 +55,6 @@ $(READY): pyproject.toml requirements.lock tools/bootstrap.py
 	@touch $@
 
 clean: ## Remove the virtual environment and everything generated
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf $(VENV) .peers .venv-backend build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find perfguard integrations tests examples -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -158,15 +158,29 @@ def parsed(answer: bytes) -> tuple[int, bytes]:
     return (int(head.split()[1]), body) if complete else (0, body)
 
 
-@contextlib.contextmanager
-def running(command: list[str], folder: Path) -> Iterator[Running]:
-    """Run a server in a folder until the block ends; `{port}` in its command stands for its port."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
+        return port
+
+
+def running(command: list[str], folder: Path) -> contextlib.AbstractContextManager[Running]:
+    """Run a server in Python in a folder until the block ends; `{port}` in its command stands for its port."""
+    path = os.pathsep.join(map(str, (folder, ROOT, ROOT / "integrations")))
+    return launched([sys.executable, *command], folder, {"PYTHONPATH": path})
+
+
+@contextlib.contextmanager
+def launched(
+    command: list[str], folder: Path, environment: dict[str, str], port: int | None = None
+) -> Iterator[Running]:
+    """Run any server in a folder until the block ends; `{port}` in its command stands for its port."""
+    port = free_port() if port is None else port
     process = subprocess.Popen(
-        [sys.executable, *(part.replace("{port}", str(port)) for part in command)],
+        [part.replace("{port}", str(port)) for part in command],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, ROOT / "integrations")))},
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

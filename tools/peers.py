@@ -14,13 +14,17 @@ from pathlib import Path
 
 APT = "/usr/bin/apt-get"
 DPKG = "/usr/bin/dpkg"
-PACKAGES = {"nginx": "usr/sbin/nginx", "prometheus": "usr/bin/prometheus"}
+PACKAGES = {
+    "libfaketime": "usr/lib/*/faketime/libfaketime.so.1",
+    "nginx": "usr/sbin/nginx",
+    "prometheus": "usr/bin/prometheus",
+}
 
 
 def main() -> None:
     """Fetch what is missing into the folder that is the only argument."""
     folder = Path(sys.argv[1])
-    missing = [name for name, program in PACKAGES.items() if not (shutil.which(name) or (folder / program).exists())]
+    missing = [name for name, file in PACKAGES.items() if not (shutil.which(name) or any(folder.glob(file)))]
     if missing and not Path(APT).exists():
         raise SystemExit(f"Without apt-get, install {' and '.join(missing)} and put them on PATH.")
     with tempfile.TemporaryDirectory() as downloads:
@@ -43,7 +47,7 @@ def unpack(name: str, downloads: Path, folder: Path) -> None:
     """Unpack a package that was downloaded."""
     archive = next(downloads.glob(f"{name}_*.deb"))
     subprocess.run([DPKG, "--extract", archive, folder], check=True)
-    print(f"{name}: {folder / PACKAGES[name]}")
+    print(f"{name}: {next(folder.glob(PACKAGES[name]))}")
 
 
 if __name__ == "__main__":
