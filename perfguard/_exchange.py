@@ -79,7 +79,7 @@ class Exchange(Serving):
             self._admission.settle(outcome_of_status(self._status) if error is None else outcome_of(type(error)))
 
     def _follow(self, message: Message) -> None:
-        kind = _type_of(message)
+        kind = type_of(message)
         if kind == "http.response.body":
             if message.get("more_body"):
                 self._open_stream()
@@ -129,7 +129,7 @@ class Handshake(Serving):
         self._admission.settle(Outcome.IGNORED if error is None else outcome_of(type(error)))
 
     def _follow(self, message: Message) -> None:
-        kind = _type_of(message)
+        kind = type_of(message)
         if kind == "websocket.accept":
             self._open = True
             self._streams.count += 1
@@ -146,7 +146,7 @@ markcoroutinefunction(Exchange.send)
 markcoroutinefunction(Handshake.send)
 
 
-def _type_of(message: Message) -> Any:
+def type_of(message: Message) -> Any:
     try:
         return message["type"]
     except (KeyError, TypeError):

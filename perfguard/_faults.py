@@ -10,15 +10,18 @@ class Faults:
 
     Args:
         owner: Where they are caught, for the message.
+        consequence: What becomes of the call, for the message.
     """
 
-    __slots__ = ("_logged", "_owner")
+    __slots__ = ("_consequence", "_logged", "_owner")
 
     _logged: set[str]
     _owner: str
+    _consequence: str
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, consequence: str = "calls go on unguarded") -> None:
         self._owner = owner
+        self._consequence = consequence
         self._logged = set()
 
     def report(self, where: str, error: BaseException) -> None:
@@ -35,5 +38,5 @@ class Faults:
             # Loaded when there is something to say, so that `import perfguard` stays cheap.
             import logging
 
-            message = "%s: unexpected error in %s; calls go on unguarded"
-            logging.getLogger("perfguard").error(message, self._owner, where, exc_info=error)
+            message = "%s: unexpected error in %s; %s"
+            logging.getLogger("perfguard").error(message, self._owner, where, self._consequence, exc_info=error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from perfguard._arrival import ProxyClock
 from perfguard._body import OpenStreams
@@ -16,9 +16,12 @@ from perfguard._forking import in_each_child
 from perfguard._http import Refusals
 from perfguard._options import EXEMPT, check_options, paths_of
 from perfguard.admission import Admission
-from perfguard.errors import Rejected
+from perfguard.errors import ConfigurationError, Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
+
+if TYPE_CHECKING:
+    from perfguard.telemetry.telemetry import Telemetry
 
 
 class Counted(Protocol):
@@ -51,6 +54,7 @@ class Guarding(Generic[Streams]):
         timeout: Seconds from arrival after which nobody wants the answer, or `None`.
         max_streams: How many streamed responses may be open.
         details: Whether a refusal's body names its reason.
+        telemetry: What records the requests; True for a `Telemetry()` of its own.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -67,6 +71,7 @@ class Guarding(Generic[Streams]):
     _fault: Callable[[str, BaseException], object]
     _streams: Streams
     _refusals: Refusals
+    _telemetry: Telemetry | None
     _renew: Callable[[], tuple[Streams, Refusals]]
 
     def __init__(
@@ -81,6 +86,7 @@ class Guarding(Generic[Streams]):
         timeout: float | None = None,
         max_streams: int = 1000,
         details: bool = False,
+        telemetry: Telemetry | bool = True,
     ) -> None:
         check_options(guard, timeout, max_streams=max_streams, details=details, key=key, priority=priority)
         self._exempt = paths_of(exempt)
@@ -91,6 +97,7 @@ class Guarding(Generic[Streams]):
         self._priority = priority
         self._uniform = key is None and priority is None
         self._timeout = timeout
+        self._telemetry = telemetry_of(telemetry)
         self._fault = Faults("GuardMiddleware").report
         self._renew = lambda: (streams(max_streams), Refusals(details=details, random=random.Random()))
         self._start_afresh()
@@ -104,19 +111,35 @@ class Guarding(Generic[Streams]):
         self._streams, self._refusals = self._renew()
 
 
+def telemetry_of(said: Any) -> Telemetry | None:
+    """Return what `telemetry=` asks for.
+
+    Raises:
+        ConfigurationError: It is neither a `Telemetry` nor a bool.
+    """
+    if said is False:
+        return None
+    # Loaded where it is wanted, since OpenTelemetry's API takes longer than all of perfguard.
+    from perfguard.telemetry.telemetry import Telemetry
+
+    if said is not True and not isinstance(said, Telemetry):
+        raise ConfigurationError("telemetry", said, "must be a Telemetry, True or False")
+    return Telemetry() if said is True else said
+
+
 class GuardingEnvirons(Guarding[OpenStreams]):
     """What middleware has besides that is told of a request by a WSGI environ, or by what Django makes of a scope."""
 
     def _call(self, environ: Environ, key: str, priority: Priority, scope: dict[str, Any] | None = None) -> Call:
-        arrival = self.guard.now()
+        arrival, proxied = self.guard.now(), 0.0
         try:
             age = age_of(environ)
             if self._proxied:
-                age = max(age, self._proxy_clock.age(scope or scope_of(environ), time.time()))
-            arrival -= age
+                proxied = max(0.0, self._proxy_clock.age(scope or scope_of(environ), time.time()) - age)
+            arrival -= age + proxied
         except BaseException as error:
             self._fault("the request's arrival", error)
-        return Call(key, priority, arrival, None if self._timeout is None else arrival + self._timeout)
+        return Call(key, priority, arrival, None if self._timeout is None else arrival + self._timeout, proxied)
 
     def _enter(self, admission: Admission, environ: Environ) -> Rejected | None:
         """Wait for the admission; return the refusal, also of a request whose client has left."""

@@ -45,15 +45,29 @@ class Admission(Passage):
         admission_time: The part of it spent in the admission queue, in seconds.
         admitted_at: The instant of admission in the guard's clock, `None` before.
         thread_time: Seconds of its service that were spent waiting for a thread of a pool.
+        wait_time: Seconds of its service that were spent waiting inside this process at all.
+        kept: Why its trace is to be recorded whatever was sampled; `None` if it is not.
         settled: Whether the outcome has been given.
         lane: The pacing of the event loop on which it was admitted, `None` for a thread.
     """
 
-    __slots__ = ("_gate", "admission_time", "admitted_at", "lane", "queue_time", "settled", "thread_time")
+    __slots__ = (
+        "_gate",
+        "admission_time",
+        "admitted_at",
+        "kept",
+        "lane",
+        "queue_time",
+        "settled",
+        "thread_time",
+        "wait_time",
+    )
 
     queue_time: float
     admission_time: float
     thread_time: float
+    wait_time: float
+    kept: str | None
     admitted_at: float | None
     settled: bool
     lane: Lane | None
@@ -66,6 +80,8 @@ class Admission(Passage):
         self.queue_time = 0.0
         self.admission_time = 0.0
         self.thread_time = 0.0
+        self.wait_time = 0.0
+        self.kept = None
         self.admitted_at = None
         self.settled = False
         self.lane = None
@@ -103,6 +119,7 @@ class Admission(Passage):
         """
         if not 0.0 <= seconds < inf:
             raise ConfigurationError("seconds", seconds, "must be at least 0 and finite")
+        self.wait_time += seconds
         for ticket in self.tickets:
             if isinstance(ticket, Ticket):
                 ticket.wait += seconds

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfguard import _arrival
 from perfguard._checks import check_callable
-from perfguard._exchange import FOLLOWING, OpenStreams, Prefetch
+from perfguard._exchange import FOLLOWING, Exchange, Handshake, OpenStreams, Prefetch
 from perfguard._guarding import Guarding
 from perfguard._http import STATUS, wants_json
 from perfguard._options import EXEMPT
@@ -19,6 +19,10 @@ from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
 from perfguard.queueing.place import Place
 from perfguard.startup import put_off
+
+if TYPE_CHECKING:
+    from perfguard.telemetry._exchange import ScopeRecorder
+    from perfguard.telemetry.telemetry import Telemetry
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,12 +59,15 @@ class GuardMiddleware(Guarding[OpenStreams]):
             requests in flight. With 0 a streamed response counts as in flight to its end,
             and every WebSocket is refused.
         details: Whether a refusal's body names its reason.
+        telemetry: A `perfguard.telemetry.Telemetry`, which tells OpenTelemetry of each
+            request; by default one of its own on the global providers. False for none.
 
     Raises:
         ConfigurationError: An argument is wrong.
     """
 
     app: App
+    _recorder: ScopeRecorder | None
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class GuardMiddleware(Guarding[OpenStreams]):
         timeout: float | None = None,
         max_streams: int = 1000,
         details: bool = False,
+        telemetry: Telemetry | bool = True,
     ) -> None:
         try:
             check_callable("app", app, "must be an ASGI application")
@@ -87,11 +95,13 @@ class GuardMiddleware(Guarding[OpenStreams]):
                 timeout=timeout,
                 max_streams=max_streams,
                 details=details,
+                telemetry=telemetry,
             )
         except ConfigurationError as error:
-            GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), exempt=())
+            GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), telemetry=False)
             return
         self.app = app
+        self._recorder = None if self._telemetry is None else self._telemetry.scopes(self.guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
@@ -105,18 +115,19 @@ class GuardMiddleware(Guarding[OpenStreams]):
         key, priority = _ANY if self._uniform else self._kind_of(scope)
         refusal = guard.refused_again(key, priority) if guard.standing else None
         if refusal is not None:
-            await self._refuse(refusal, scope, receive, send)
+            await self._refuse_again(refusal, scope, receive, send)
             return
         admission = Admission(guard, self._call(scope, receive, key, priority))
         opening = self._begin(admission, kind)
         if opening is None:
             # Not in a method of its own, since each coroutine more costs every request.
-            with FOLLOWING[kind](admission, send, self._streams) as exchange:
+            with self._following(admission, scope, send) as exchange:
                 await self.app(scope, receive, exchange.send)
         elif isinstance(opening, Place):
             await self._serve_later(opening, scope, receive, send)
         else:
             await self._refuse(opening, scope, receive, send)
+            self._record_refusal(opening, admission.call, scope)
 
     def _kind_of(self, scope: Scope) -> tuple[str, Priority]:
         try:
@@ -130,19 +141,21 @@ class GuardMiddleware(Guarding[OpenStreams]):
         return key, priority
 
     def _call(self, scope: Scope, receive: Receive, key: str, priority: Priority) -> Call:
-        arrival = self.guard.now()
+        arrival, proxied = self.guard.now(), 0.0
         try:
             age = _arrival.kernel_age(_arrival.transport_of(receive))
             if self._proxied:
-                age = max(age, self._proxy_clock.age(scope, time.time()))
-            arrival -= age
+                proxied = max(0.0, self._proxy_clock.age(scope, time.time()) - age)
+            arrival -= age + proxied
         except BaseException as error:
             self._fault("the request's arrival", error)
         deadline = None if self._timeout is None else arrival + self._timeout
-        return Call(key, priority, arrival, deadline)
+        return Call(key, priority, arrival, deadline, proxied)
 
     def _begin(self, admission: Admission, kind: str) -> Place | Rejected | None:
         if kind == "websocket" and self._streams.full:
+            if self._recorder is not None:
+                self._recorder.refused_before(Reason.STREAM_LIMIT)
             return LimitExceeded(Reason.STREAM_LIMIT)
         try:
             return self.guard.begin(admission)
@@ -158,14 +171,39 @@ class GuardMiddleware(Guarding[OpenStreams]):
             refusal = await self.guard.queue(admission, place)
             if refusal is not None:
                 await self._refuse(refusal, scope, receive, send)
+                self._record_refusal(refusal, admission.call, scope)
             elif self._has_left(transport, ahead):
                 admission.settle(Outcome.IGNORED)
+                self._record_leaving(admission.call, scope)
             else:
-                with FOLLOWING[scope["type"]](admission, send, self._streams) as exchange:
+                with self._following(admission, scope, send) as exchange:
                     await self.app(scope, ahead.receive if ahead else receive, exchange.send)
+        except BaseException:
+            if admission.admitted_at is None:
+                self._record_leaving(admission.call, scope)
+            raise
         finally:
             if ahead is not None:
                 ahead.close()
+
+    def _following(self, admission: Admission, scope: Scope, send: Send) -> Exchange | Handshake:
+        """Return what follows a request to its end, and records it where somebody wants it."""
+        recorder = self._recorder
+        if recorder is not None and recorder.active:
+            exchange = recorder.exchange(admission, scope, send, self._streams)
+            if exchange is not None:
+                return exchange
+        return FOLLOWING[scope["type"]](admission, send, self._streams)
+
+    def _record_refusal(self, error: Rejected, call: Call, scope: Scope) -> None:
+        recorder = self._recorder
+        if recorder is not None and recorder.active:
+            recorder.refused(error.reason, call, scope)
+
+    def _record_leaving(self, call: Call, scope: Scope) -> None:
+        recorder = self._recorder
+        if recorder is not None and recorder.active:
+            recorder.left(call, scope)
 
     def _watch(self, scope: Scope, receive: Receive) -> tuple[Any, Prefetch | None]:
         """Return what will tell that the client has left: the transport or, where it is hidden, a read ahead."""
@@ -194,6 +232,16 @@ class GuardMiddleware(Guarding[OpenStreams]):
             await self.app(scope, receive, send)
         finally:
             current_deadline.reset(outer)
+
+    async def _refuse_again(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse as what stands says; when the request arrived is of interest to telemetry alone."""
+        recorder = self._recorder
+        if recorder is None or not recorder.active:
+            await self._refuse(error, scope, receive, send)
+            return
+        call = self._call(scope, receive, *_ANY)
+        await self._refuse(error, scope, receive, send)
+        recorder.refused(error.reason, call, scope)
 
     async def _refuse(self, error: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
         try:

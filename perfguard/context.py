@@ -39,6 +39,22 @@ def report_wait(seconds: float) -> None:
         admission.waited(seconds)
 
 
+def keep_trace(reason: str) -> None:
+    """Let the trace of the current request be recorded, though it was not sampled.
+
+    Its server span is then recorded at its end, if the sampler takes spans with the
+    attribute `perfguard.kept`, as `perfguard.telemetry.PerfguardSampler` does. The first
+    reason stays. Outside a guarded request it does nothing. Safe from any thread that has
+    the request's context.
+
+    Args:
+        reason: Why, in a word of few, such as `"cut"` or `"breaker_open"`.
+    """
+    admission = current_admission.get()
+    if admission is not None and admission.kept is None:
+        admission.kept = reason
+
+
 class Serving:
     """The block in which a request is served: it carries the admission and its deadline.
 
@@ -69,9 +85,11 @@ class Serving:
         try:
             self.close(error)
         finally:
-            current_admission.reset(self._outer)
-            if self._outer_deadline is not None:
-                current_deadline.reset(self._outer_deadline)
+            # A coroutine that is thrown away is closed in another context, which has neither.
+            if current_admission.get() is self._admission:
+                current_admission.reset(self._outer)
+                if self._outer_deadline is not None:
+                    current_deadline.reset(self._outer_deadline)
 
     def close(self, error: BaseException | None) -> None:
         """End what the block is about, after it returned or raised; nothing here."""

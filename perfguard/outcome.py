@@ -66,16 +66,19 @@ class Call(NamedTuple):
         key: The kind of work, such as a route's template; never a raw path,
             since limits and statistics are kept by key.
         priority: How important the call is.
-        arrival: The instant at which the call reached this host, in seconds of the
-            guard's clock; `None` means "now".
+        arrival: The instant at which the call reached this host or, where its stamp is
+            trusted, the proxy before it, in seconds of the guard's clock; `None` means "now".
         deadline: The instant after which nobody wants the answer, in seconds of the
             guard's clock; `None` means that there is none.
+        proxy_time: Seconds that it had stood with a trusted proxy, by its stamp, when it
+            reached this host; `arrival` lies that much further back.
     """
 
     key: str = ""
     priority: Priority = Priority.NORMAL
     arrival: float | None = None
     deadline: float | None = None
+    proxy_time: float = 0.0
 
 
 _SUCCESS = Outcome.SUCCESS

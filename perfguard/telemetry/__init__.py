@@ -1,4 +1,4 @@
-"""Where the time of requests went: what becomes of events, stamps and spans."""
+"""Where the time went: OpenTelemetry spans and metrics with the time in queues apart from the service."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perfguard.telemetry.proxy_clock import ProxyClockMetrics
     from perfguard.telemetry.serial import Independence, SerialReport, serial_report
+    from perfguard.telemetry.telemetry import Telemetry
     from perfguard.telemetry.trace_file import RecordedSpan, TraceFileError, read_spans
 
 __all__ = [
@@ -13,17 +14,19 @@ __all__ = [
     "ProxyClockMetrics",
     "RecordedSpan",
     "SerialReport",
+    "Telemetry",
     "TraceFileError",
     "read_spans",
     "serial_report",
 ]
 
-# Loaded at the first use: each part has needs of its own.
+# Loaded at the first use, so that a part that is not wanted costs nothing.
 _LAZY = {
     "Independence": "perfguard.telemetry.serial",
     "ProxyClockMetrics": "perfguard.telemetry.proxy_clock",
     "RecordedSpan": "perfguard.telemetry.trace_file",
     "SerialReport": "perfguard.telemetry.serial",
+    "Telemetry": "perfguard.telemetry.telemetry",
     "TraceFileError": "perfguard.telemetry.trace_file",
     "read_spans": "perfguard.telemetry.trace_file",
     "serial_report": "perfguard.telemetry.serial",

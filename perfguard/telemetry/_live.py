@@ -1,0 +1,111 @@
+"""One request under way, as telemetry sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Token
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as contexts
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, get_current_span
+
+from perfguard.admission import Admission
+from perfguard.telemetry import names
+from perfguard.telemetry._described import Described
+from perfguard.telemetry._labels import known_scheme
+
+if TYPE_CHECKING:
+    from perfguard.telemetry._recorder import Recorder
+
+
+class Live:
+    """One request under way: from its admission to the last byte of its response.
+
+    It belongs to one request. `end` may be called from any thread or task.
+
+    Args:
+        recorder: Where it counts.
+        admission: Its passage through the guard.
+        described: What its scope or environ tells.
+        task: The task that serves it, `None` on a thread.
+
+    Attributes:
+        admission: Its passage through the guard.
+        arrival: When it reached this host, in seconds of the guard's clock.
+        context: The context with its span, in which it is served.
+        described: What its scope or environ tells.
+        kind: Its method and scheme, as labels.
+        own: Whether the span was opened for it, rather than found open.
+        parent: The context in which its span was started.
+        recorder: Where it counts.
+        span: Its server span.
+        start_ns: When it reached this host, in nanoseconds since the epoch.
+        task: The task that serves it, `None` on a thread.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_token",
+        "admission",
+        "arrival",
+        "context",
+        "described",
+        "kind",
+        "own",
+        "parent",
+        "recorder",
+        "span",
+        "start_ns",
+        "task",
+    )
+
+    admission: Admission
+    arrival: float
+    context: Context
+    described: Described
+    kind: tuple[str, str]
+    own: bool
+    parent: Context
+    recorder: Recorder
+    span: Span
+    start_ns: int
+    task: asyncio.Task[Any] | None
+    _ended: bool
+    _token: Token[Context] | None
+
+    def __init__(self, recorder: Recorder, admission: Admission, described: Described, task: Any) -> None:
+        self.recorder = recorder
+        self.admission = admission
+        self.described = described
+        self.task = task
+        attributes = described.attributes
+        self.kind = attributes[names.METHOD], known_scheme(attributes[names.SCHEME])
+        self._ended = False
+        self._token = None
+
+    def attach(self) -> None:
+        """Make its span the current one, up to `detach` in the same context."""
+        if self.own:
+            self._token = contexts.attach(self.context)
+
+    def detach(self) -> None:
+        """Make current what was current before; elsewhere do nothing.
+
+        A coroutine or generator that is thrown away is closed in another context, where
+        OpenTelemetry would log an error (open-telemetry/opentelemetry-python#2606).
+        """
+        token, self._token = self._token, None
+        if token is not None and get_current_span() is self.span:
+            contexts.detach(token)
+
+    def end(self, status: int, error: BaseException | None) -> None:
+        """Record the request; from the second time on it does nothing.
+
+        Args:
+            status: The status of its response, 0 without one.
+            error: What ended it, if no response did.
+        """
+        if not self._ended:
+            self._ended = True
+            self.recorder.end(self, status, error)
