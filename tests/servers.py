@@ -52,9 +52,9 @@ class Running:
         except OSError:
             return 0, b""
 
-    def until_up(self) -> None:
+    def until_up(self, patience: float = PATIENCE) -> None:
         """Wait until it answers."""
-        until(lambda: self.process.poll() is not None or self.get("/healthz")[0] > 0, "it answers")
+        until(lambda: self.process.poll() is not None or self.get("/healthz")[0] > 0, "it answers", patience)
         assert self.process.poll() is None
 
     def until_state(self, state: str) -> None:
@@ -125,9 +125,9 @@ class Load:
             self.answers[name] = self._server.get(f"{self._path}?{name}")[0]
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
+def until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait until something holds, for so many seconds."""
+    deadline = time.monotonic() + patience
     pause = threading.Event()
     while not holds():
         assert time.monotonic() < deadline, what
@@ -173,9 +173,17 @@ def running(command: list[str], folder: Path) -> contextlib.AbstractContextManag
 
 @contextlib.contextmanager
 def launched(
-    command: list[str], folder: Path, environment: dict[str, str], port: int | None = None
+    command: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    port: int | None = None,
+    patience: float = PATIENCE,
 ) -> Iterator[Running]:
-    """Run any server in a folder until the block ends; `{port}` in its command stands for its port."""
+    """Run any server in a folder until the block ends; `{port}` in its command stands for its port.
+
+    It may take so many seconds to start.
+    """
     port = free_port() if port is None else port
     process = subprocess.Popen(
         [part.replace("{port}", str(port)) for part in command],
@@ -188,7 +196,7 @@ def launched(
     )
     server = Running(process, port, folder)
     try:
-        server.until_up()
+        server.until_up(patience)
         yield server
     finally:
         _stop(process)

@@ -58,7 +58,7 @@ def test_another_request_is_no_part_of_the_path(kind: SpanKind) -> None:
 
 def test_the_spans_that_draw_the_guards_queue_and_service_are_left_out() -> None:
     """They cover what lies within them; a span of that name which is not the guard's stays."""
-    drawn = [span(name, 0, 9, scope="perfguard") for name in ("queue", "service")]
+    drawn = [span("queue", 0, 1, scope="perfguard"), span("service", 0, 9)]
     assert legs_of(path_of(*drawn, span("queue", 2, 3, scope="shop", span_id="other"))) == [("queue", 2, 3)]
 
 

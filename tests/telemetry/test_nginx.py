@@ -93,7 +93,7 @@ def proxied(tmp_path: Path, trusted: list[str], environment: dict[str, str] | No
         front, port = folder_for("nginx", tmp_path), free_port()
         (front / "nginx.conf").write_text(NGINX.format(port=port, upstream=server.port))
         command = [program, "-p", str(front), "-c", "nginx.conf"]
-        with launched(command, front, environment or {}, port) as nginx:
+        with launched(command, front, environment or {}, port=port) as nginx:
             yield nginx
 
 

@@ -103,7 +103,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        with launched(command, folder, {}, port) as server:
+        with launched(command, folder, {}, port=port) as server:
             asked = Prometheus(server)
             until(lambda: bool(asked.ask('up{job="shop"} == 1')), "the service is scraped")
             load(service)
