@@ -96,9 +96,13 @@ class Response:
         self._headers = headers
         return self._written
 
+    def call(self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> Iterable[bytes]:
+        """Call the application; return its body."""
+        return app(environ, self.start)
+
     def followed(self, body: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
         """Return the body for the server: as it is where all of it is there."""
-        if isinstance(body, (list, tuple)) or _is_file(body, environ.get("wsgi.file_wrapper")):
+        if isinstance(body, (list, tuple)) or is_file(body, environ.get("wsgi.file_wrapper")):
             self.closed()
             return body
         return SizedBody(body, self) if hasattr(body, "__len__") else Body(body, self)
@@ -117,6 +121,10 @@ class Response:
             self._streams.closed(self)
         self.settle(error)
 
+    def failed(self, error: BaseException) -> None:
+        """End what is still open of a request whose application raised."""
+        self.closed(error)
+
     def settle(self, error: BaseException | None = None) -> None:
         """End the service, for good or with an error."""
         if self._admission.settled:
@@ -126,7 +134,7 @@ class Response:
         elif self._status == "200 OK":
             self._admission.settle(_SUCCESS)
         else:
-            self._admission.settle(outcome_of_status(_status_of(self._status)))
+            self._admission.settle(outcome_of_status(status_of(self._status)))
 
     def _written(self, data: bytes) -> object:
         """Hand a part on to the server; the application's `write`."""
@@ -201,7 +209,7 @@ class SizedBody(Body):
         return len(self._iterable)  # type: ignore[arg-type]
 
 
-def _is_file(body: object, wrapper: object) -> bool:
+def is_file(body: object, wrapper: object) -> bool:
     """Say whether the server's file wrapper made a body, which the server then knows again."""
     if isinstance(wrapper, type):
         return isinstance(body, wrapper)
@@ -209,7 +217,8 @@ def _is_file(body: object, wrapper: object) -> bool:
     return wrapper is not None and hasattr(body, "read")
 
 
-def _status_of(status: Any) -> int:
+def status_of(status: Any) -> int:
+    """Return the number in a status line, 0 without one."""
     try:
         return int(status[:3])
     except (TypeError, ValueError):

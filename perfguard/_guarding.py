@@ -21,6 +21,7 @@ from perfguard.guard import Guard
 from perfguard.outcome import Call, Outcome, Priority, Reason
 
 if TYPE_CHECKING:
+    from perfguard.telemetry._response import EnvironRecorder
     from perfguard.telemetry.telemetry import Telemetry
 
 
@@ -130,6 +131,12 @@ def telemetry_of(said: Any) -> Telemetry | None:
 class GuardingEnvirons(Guarding[OpenStreams]):
     """What middleware has besides that is told of a request by a WSGI environ, or by what Django makes of a scope."""
 
+    _recorder: EnvironRecorder | None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._recorder = None if self._telemetry is None else self._telemetry.environs(self.guard)
+
     def _call(self, environ: Environ, key: str, priority: Priority, scope: dict[str, Any] | None = None) -> Call:
         arrival, proxied = self.guard.now(), 0.0
         try:
@@ -148,7 +155,7 @@ class GuardingEnvirons(Guarding[OpenStreams]):
             stood = admission.admission_time or admission.queue_time > _IMPATIENCE
             if refusal is None and stood and not self.guard.dry_run and has_left(environ):
                 admission.settle(Outcome.IGNORED)
-                return Rejected(Reason.DEADLINE)
+                return _ClientLeft(Reason.DEADLINE)
         except Exception as error:
             self._fault("admission", error)
             return None
@@ -157,3 +164,18 @@ class GuardingEnvirons(Guarding[OpenStreams]):
             admission.settle(Outcome.IGNORED)
             raise
         return refusal
+
+    def _record_refusal(self, refusal: Rejected, call: Call | None, environ: Environ) -> None:
+        """Record a refusal; what was refused unseen has no call yet."""
+        recorder = self._recorder
+        if recorder is None or not recorder.active:
+            return
+        call = self._call(environ, "", Priority.NORMAL) if call is None else call
+        if isinstance(refusal, _ClientLeft):
+            recorder.left(call, environ)
+        else:
+            recorder.refused(refusal.reason, call, environ)
+
+
+class _ClientLeft(Rejected):
+    """Nobody waits for the answer any more."""

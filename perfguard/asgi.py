@@ -224,10 +224,17 @@ class GuardMiddleware(Guarding[OpenStreams]):
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve with the guard off: the application's deadline is its own, and stays."""
-        if self._timeout is None:
+        recorded = self._recorder is not None and self._recorder.active
+        if self._timeout is None and not recorded:
             await self.app(scope, receive, send)
             return
-        outer = current_deadline.set(self._call(scope, receive, "", Priority.NORMAL).deadline)
+        call = self._call(scope, receive, *_ANY)
+        if recorded:
+            # Never admitted, so that it counts nowhere and ends nothing.
+            with self._following(Admission(self.guard, call), scope, send) as exchange:
+                await self.app(scope, receive, exchange.send)
+            return
+        outer = current_deadline.set(call.deadline)
         try:
             await self.app(scope, receive, send)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfguard._body import OpenStreams, Response
 from perfguard._checks import check_callable
@@ -15,6 +15,9 @@ from perfguard.context import current_admission, current_deadline
 from perfguard.errors import Rejected
 from perfguard.guard import Guard
 from perfguard.outcome import Priority
+
+if TYPE_CHECKING:
+    from perfguard.telemetry.telemetry import Telemetry
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -49,6 +52,8 @@ class GuardMiddleware(GuardingEnvirons):
             are refused rather than served late. `None` sets no deadline.
         max_streams: How many streamed responses may be open beside the requests in flight.
         details: Whether a refusal's body names its reason.
+        telemetry: A `perfguard.telemetry.Telemetry`, which tells OpenTelemetry of each
+            request; by default one of its own on the global providers. False for none.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -68,6 +73,7 @@ class GuardMiddleware(GuardingEnvirons):
         timeout: float | None = None,
         max_streams: int = 1000,
         details: bool = False,
+        telemetry: Telemetry | bool = True,
     ) -> None:
         check_callable("app", app, "must be a WSGI application")
         super().__init__(
@@ -80,6 +86,7 @@ class GuardMiddleware(GuardingEnvirons):
             timeout=timeout,
             max_streams=max_streams,
             details=details,
+            telemetry=telemetry,
         )
         self.app = app
 
@@ -91,12 +98,14 @@ class GuardMiddleware(GuardingEnvirons):
         if not guard.enabled:
             return self._serve_unguarded(environ, start_response)
         key, priority = _ANY if self._uniform else self._kind_of(environ)
-        refusal = guard.refused_again(key, priority) if guard.standing else None
+        refusal, call = guard.refused_again(key, priority) if guard.standing else None, None
         if refusal is None:
-            admission = Admission(guard, self._call(environ, key, priority))
+            call = self._call(environ, key, priority)
+            admission = Admission(guard, call)
             refusal = self._enter(admission, environ)
             if refusal is None:
                 return self._serve(admission, environ, start_response)
+        self._record_refusal(refusal, call, environ)
         return self._refuse(refusal, environ, start_response)
 
     def _kind_of(self, environ: Environ) -> tuple[str, Priority]:
@@ -111,14 +120,14 @@ class GuardMiddleware(GuardingEnvirons):
         return key, priority
 
     def _serve(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        response = Response(admission, start_response, self._streams)
+        response = self._following(admission, environ, start_response)
         deadline = admission.call.deadline
         outer = current_admission.set(admission)
         outer_deadline = None if deadline is None else current_deadline.set(deadline)
         try:
-            body = self.app(environ, response.start)
+            body = response.call(self.app, environ)
         except BaseException as error:
-            response.closed(error)
+            response.failed(error)
             raise
         finally:
             current_admission.reset(outer)
@@ -126,9 +135,16 @@ class GuardMiddleware(GuardingEnvirons):
                 current_deadline.reset(outer_deadline)
         return response.followed(body, environ)
 
+    def _following(self, admission: Admission, environ: Environ, start_response: StartResponse) -> Response:
+        """Return what follows a request to its end, and records it where somebody wants it."""
+        recorder, response = self._recorder, None
+        if recorder is not None and recorder.active:
+            response = recorder.response(admission, environ, start_response, self._streams)
+        return Response(admission, start_response, self._streams) if response is None else response
+
     def _serve_unguarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve with the guard off: the application's deadline is its own, and stays."""
-        if self._timeout is None:
+        if self._timeout is None and (self._recorder is None or not self._recorder.active):
             return self.app(environ, start_response)
         # Never admitted, so that it counts nowhere and ends nothing.
         return self._serve(Admission(self.guard, self._call(environ, *_ANY)), environ, start_response)

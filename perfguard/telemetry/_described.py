@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from perfguard.targets import TARGET, UNMATCHED
@@ -161,6 +162,7 @@ def _add_server(attributes: Attributes, host: str | None, server: Any) -> None:
         attributes[names.SERVER_PORT] = port
 
 
+@lru_cache(maxsize=256)
 def _parted(host: str) -> tuple[str, int | None]:
     """Return the name and the port of a `Host` (RFC 9110, 7.2); an IPv6 address stands in brackets."""
     name, colon, port = host.rpartition(":")

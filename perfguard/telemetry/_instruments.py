@@ -32,7 +32,7 @@ class Histograms:
 
     Attributes:
         duration: From arrival to the last byte.
-        queue: The time in queues on this host.
+        queue: The time in queues on this host, of requests that stood there.
         service: The service alone.
         wait: The wait in each queue in which a request stood.
     """
@@ -49,9 +49,11 @@ class Histograms:
             return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=BUCKETS)
 
         self.duration = histogram(names.REQUEST_DURATION, "Duration of HTTP server requests.")
-        self.queue = histogram(names.TIME_IN_QUEUE, "Time that requests stood in queues of this host.")
+        self.queue = histogram(
+            names.TIME_IN_QUEUE, "Time in queues of this host, of requests that stood there 1 ms or more."
+        )
         self.service = histogram(names.SERVICE_DURATION, "Duration of requests without their time in queues.")
-        self.wait = histogram(names.QUEUE_WAIT, "Time that requests stood in one queue, of those that did.")
+        self.wait = histogram(names.QUEUE_WAIT, "Time in one queue, of requests that stood there 1 ms or more.")
 
 
 def observe(meter: Meter, recorder: Recorder) -> None:

@@ -84,6 +84,11 @@ class Live:
         self._ended = False
         self._token = None
 
+    @property
+    def recorded(self) -> bool:
+        """Whether there is a span to say more in, or to be made after all."""
+        return self.span.is_recording() or self.admission.kept is not None
+
     def attach(self) -> None:
         """Make its span the current one, up to `detach` in the same context."""
         if self.own:
@@ -108,4 +113,7 @@ class Live:
         """
         if not self._ended:
             self._ended = True
+            if self.admission.admitted_at is None:
+                # With the guard off nobody else says so, and the next request may be served in this one's context.
+                self.admission.settled = True
             self.recorder.end(self, status, error)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from perfguard.telemetry.telemetry import Telemetry
 
 _SHORTEST_WAIT = 0.001
-"""Seconds from which on it is a wait: below are the readings of the clock."""
+"""Seconds from which on it is a wait. Below it is what reading the clock takes; a record costs 8 us."""
 
 _REFUSAL_SPANS = 10
 """Spans of refusals in a second: under overload they are most requests, and must stay cheap."""
@@ -163,12 +163,11 @@ class Recorder:
         times = times_of(live.admission, duration)
         attributes, kind = live.described.attributes, error_type(status, error)
         route = attributes.get(names.ROUTE)
-        said = _said(times, status, kind)
         if route is None:
             route = route_found(live.described)
-            if route is not None:
-                said[names.ROUTE] = route
-        self._spans.end(live, said, error if error is not None and counts(error) else None, times)
+        if live.recorded:
+            said = _said(times, status, kind, None if names.ROUTE in attributes else route)
+            self._spans.end(live, said, error if error is not None and counts(error) else None, times)
         version = attributes.get(names.PROTOCOL_VERSION, "")
         labels, queued = self._labels.of((*live.kind, route, version, status, kind))
         self._measure(live, duration, times, (labels, queued))
@@ -177,10 +176,13 @@ class Recorder:
         histograms, context = self._histograms, live.context
         histograms.duration.record(duration, labels[0], context)
         histograms.service.record(times.service, labels[0], context)
-        histograms.queue.record(times.queue, labels[1], context)
-        for name, wait in zip(Times._fields[:-1], times, strict=False):
-            if wait >= _SHORTEST_WAIT:
-                histograms.wait.record(wait, {**labels[1], names.QUEUE_NAME: name}, context)
+        queue = times.queue
+        if queue >= _SHORTEST_WAIT:
+            histograms.queue.record(queue, labels[1], context)
+        if times.upstream + queue + times.pool >= _SHORTEST_WAIT:
+            for name, wait in zip(Times._fields[:-1], times, strict=False):
+                if wait >= _SHORTEST_WAIT:
+                    histograms.wait.record(wait, {**labels[1], names.QUEUE_NAME: name}, context)
 
     def _unserved(self, call: Call, request: Any, said: dict[str, Any]) -> None:
         """Record a request that was not admitted: its duration, and of some a span."""
@@ -218,7 +220,7 @@ def _known(admission: Admission) -> dict[str, Any]:
     return known
 
 
-def _said(times: Times, status: int, kind: str | None) -> dict[str, Any]:
+def _said(times: Times, status: int, kind: str | None, route: str | None) -> dict[str, Any]:
     """Return what is known at the end alone."""
     said: dict[str, Any] = {names.SERVICE_TIME: times.service}
     if times.thread_pool:
@@ -230,4 +232,6 @@ def _said(times: Times, status: int, kind: str | None) -> dict[str, Any]:
         said[names.STATUS_CODE] = status
     if kind is not None:
         said[names.ERROR_TYPE] = kind
+    if route is not None:
+        said[names.ROUTE] = route
     return said

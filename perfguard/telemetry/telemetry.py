@@ -22,6 +22,7 @@ from perfguard.telemetry._spans import Spans
 
 if TYPE_CHECKING:
     from perfguard.telemetry._exchange import ScopeRecorder
+    from perfguard.telemetry._response import EnvironRecorder
 
 _SCOPE = "perfguard"
 
@@ -56,6 +57,7 @@ class Telemetry:
     _tracer_provider: TracerProvider | None
     _meter_provider: MeterProvider | None
     _queue_spans: bool
+    _idle: tuple[TracerProvider, MeterProvider] | None
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Telemetry:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._queue_spans = queue_spans
+        self._idle = None
 
     def scopes(self, guard: Guard) -> ScopeRecorder:
         """Return what records the requests of a guard that come as ASGI scopes; for middleware."""
@@ -80,11 +83,21 @@ class Telemetry:
 
         return ScopeRecorder(self, guard)
 
+    def environs(self, guard: Guard) -> EnvironRecorder:
+        """Return what records the requests of a guard that come as WSGI environs; for middleware."""
+        from perfguard.telemetry._response import EnvironRecorder
+
+        return EnvironRecorder(self, guard)
+
     def connect(self, recorder: Recorder) -> tuple[Spans, Histograms, Vocabulary] | None:
         """Return what a recorder records with; `None` as long as there is no SDK."""
         tracers = self._tracer_provider or trace.get_tracer_provider()
         meters = self._meter_provider or metrics.get_meter_provider()
+        # Each request asks, so that the usual answer, "still none", must come fast.
+        if (tracers, meters) == self._idle:
+            return None
         if not (_records(tracers) or _records(meters)):
+            self._idle = tracers, meters
             return None
         histograms = Histograms(meters.get_meter(_SCOPE, schema_url=names.SCHEMA_URL))
         # One instrument has one list of callbacks: those of a guard are in a scope of its own.
