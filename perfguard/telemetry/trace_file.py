@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from perfguard.errors import PerfguardError
@@ -57,11 +58,7 @@ class RecordedSpan:
     def label(self) -> str:
         """The name and, of a database call that has it, the statement without its literals, shortened."""
         text = next((self.attributes[key] for key in _STATEMENTS if key in self.attributes), None)
-        if not isinstance(text, str):
-            return self.name
-        statement = _LITERAL.sub("?", " ".join(text[:_LONGEST_STATEMENT].split()))
-        says_it_all = statement.lower().startswith(self.name.lower())
-        return (statement if says_it_all else f"{self.name}: {statement}")[:_LONGEST_LABEL]
+        return _labelled(self.name, text) if isinstance(text, str) else self.name
 
 
 def read_spans(text: str) -> tuple[RecordedSpan, ...]:
@@ -88,11 +85,19 @@ _KIND_NAMES = {f"SPAN_KIND_{kind}": kind for kind in SpanKind}
 _NUMBERS: Mapping[str, type[int | float]] = {"intValue": int, "doubleValue": float}
 
 
+@lru_cache(maxsize=4096)
+def _labelled(name: str, text: str) -> str:
+    statement = _LITERAL.sub("?", " ".join(text[:_LONGEST_STATEMENT].split()))
+    says_it_all = statement.lower().startswith(name.lower())
+    return (statement if says_it_all else f"{name}: {statement}")[:_LONGEST_LABEL]
+
+
 def _documents(text: str) -> Iterator[tuple[str, Any]]:
     decoder = json.JSONDecoder()
-    position = _skip_space(text, 0)
+    begun, line, position = 0, 1, _skip_space(text, 0)
     while position < len(text):
-        line = text.count("\n", 0, position) + 1 if position else 1
+        line += text.count("\n", begun, position)
+        begun = position
         try:
             document, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
