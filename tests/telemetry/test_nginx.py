@@ -16,35 +16,57 @@ from tests.telemetry.peers import folder_for, peer
 
 pytestmark = pytest.mark.slow
 
-APP = """
+COMMON = """
 import json, time
-from perfguard.asgi import GuardMiddleware
 from perfguard.events import Admitted
 from perfguard.guard import Guard
 from perfguard.testing import RecordingListener
 
 listener = RecordingListener()
 
-async def app(scope, receive, send):
+def told(held):
+    told = {
+        "queue_time": [event.queue_time for event in listener.of(Admitted)],
+        "held": held,
+        "offsets": app._proxy_clock.offsets(time.time()),
+        "rejected": app._proxy_clock.rejected,
+    }
+    return json.dumps(told).encode()
+
+def guarded(middleware):
+    return middleware(serve, Guard(listeners=[listener]), exempt=["/healthz"], trusted_proxies=TRUSTED)
+"""
+
+ASGI = """
+from perfguard.asgi import GuardMiddleware
+
+async def serve(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
             message = await receive()
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-    told = {
-        "queue_time": listener.of(Admitted)[-1].queue_time,
-        "held": float(headers.get("x-held", 0)),
-        "offsets": clock.offsets(time.time()),
-        "rejected": clock.rejected,
-    }
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+    await send({"type": "http.response.body", "body": told(float(dict(scope["headers"]).get(b"x-held", 0)))})
 
-app = GuardMiddleware(app, Guard(listeners=[listener]), exempt=["/healthz"], trusted_proxies=TRUSTED)
-clock = app._proxy_clock
+app = guarded(GuardMiddleware)
 """
+
+WSGI = """
+from perfguard.wsgi import GuardMiddleware
+
+def serve(environ, start_response):
+    start_response("200 OK", [])
+    return [told(float(environ.get("HTTP_X_HELD", 0)))]
+
+app = guarded(GuardMiddleware)
+"""
+
+SERVERS = {
+    "uvicorn": (ASGI, ["-m", "uvicorn", "app:app", "--port", "{port}"]),
+    "gunicorn": (WSGI, ["-m", "gunicorn", "app:app", "-b", "127.0.0.1:{port}"]),
+}
 
 # One request passes at once, and each of the next waits half a second more than the one before it.
 NGINX = """
@@ -84,16 +106,17 @@ ROUNDED = 0.005
 
 
 @contextlib.contextmanager
-def proxied(tmp_path: Path, trusted: list[str], environment: dict[str, str] | None = None) -> Iterator[Running]:
-    """Nginx in front of uvicorn."""
-    folder = folder_for("app", tmp_path)
-    (folder / "app.py").write_text(APP.replace("TRUSTED", repr(trusted)))
-    program = peer("nginx")
-    with running(["-m", "uvicorn", "app:app", "--port", "{port}"], folder) as server:
+def proxied(
+    tmp_path: Path, trusted: list[str], environment: dict[str, str] | None = None, name: str = "uvicorn"
+) -> Iterator[Running]:
+    """Nginx in front of a server."""
+    program, folder = peer("nginx"), folder_for("app", tmp_path)
+    app, command = SERVERS[name]
+    (folder / "app.py").write_text(COMMON.replace("TRUSTED", repr(trusted)) + app)
+    with running(command, folder) as server:
         front, port = folder_for("nginx", tmp_path), free_port()
         (front / "nginx.conf").write_text(NGINX.format(port=port, upstream=server.port))
-        command = [program, "-p", str(front), "-c", "nginx.conf"]
-        with launched(command, front, environment or {}, port=port) as nginx:
+        with launched([program, "-p", str(front), "-c", "nginx.conf"], front, environment or {}, port=port) as nginx:
             yield nginx
 
 
@@ -102,12 +125,14 @@ def told(nginx: Running, path: str) -> dict[str, Any]:
     start = time.monotonic()
     status, body = nginx.get(path)
     assert status == 200
-    return {**json.loads(body), "waited": time.monotonic() - start}
+    answer = json.loads(body)
+    return {**answer, "queue_time": answer["queue_time"][-1], "waited": time.monotonic() - start}
 
 
-def test_the_time_in_nginx_is_queue_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_time_in_nginx_is_queue_time(tmp_path: Path, name: str) -> None:
     """As much as nginx itself says, and no more than the client waited."""
-    with proxied(tmp_path, ["127.0.0.1"]) as nginx:
+    with proxied(tmp_path, ["127.0.0.1"], name=name) as nginx:
         told(nginx, "/queued")
         answer = told(nginx, "/queued")
     assert answer["held"] > 0.1
