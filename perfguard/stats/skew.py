@@ -7,7 +7,9 @@ from math import inf
 _WINDOW = 300.0
 _PARTS = 5
 _PART = _WINDOW / _PARTS
+_LATEST = 16
 _EVIDENCE = 10
+_MASK = (1 << _LATEST) - 1
 _MOST_HOSTS = 64
 
 
@@ -61,9 +63,10 @@ class ClockSkew:
     minimum filter of NTP's clients (RFC 5905, section 10), one way. A positive minimum
     cannot be told from a delay that every request has, and is never subtracted.
 
-    One odd stamp proves nothing, or a single one could age all others: a clock counts as
-    ahead while at least ten stamps, and most of those in the window, lie in the future.
-    When the delay of most is longer than the skew, there is no correction, and less need.
+    One odd stamp proves nothing, or a single one could age all others; and a clock that was
+    set right is to be believed soon. So a clock counts as ahead while ten of its latest
+    sixteen stamps lie in the future. That is no longer so when the delay of most is longer
+    than the skew: then there is no correction, and ages are too small by the skew.
 
     Arithmetic on instants; for one thread at a time.
 
@@ -76,22 +79,26 @@ class ClockSkew:
             ahead, infinite before the first stamp.
     """
 
-    __slots__ = ("_current", "_earlier", "_past", "_tolerance", "latest", "offset")
+    __slots__ = ("_ahead", "_earlier", "_least", "_start", "_tolerance", "latest", "offset")
 
     latest: float
     offset: float
     _tolerance: float
-    _current: _Part
-    _earlier: list[_Part]
-    _past: tuple[int, int]
+    _ahead: int
+    _start: float
+    _least: float
+    _earlier: list[tuple[float, float]]
 
     def __init__(self, tolerance: float) -> None:
         self.latest = -inf
         self.offset = inf
         self._tolerance = tolerance
-        self._current = _Part(-inf)
+        # A bit for each of the latest stamps, set for those in the future.
+        self._ahead = 0
+        # The window is five parts; of each only its start and its least difference are kept.
+        self._start = -inf
+        self._least = inf
         self._earlier = []
-        self._past = (0, 0)
 
     def observe(self, difference: float, now: float) -> float:
         """Take a stamp into account; return the skew to subtract from its difference, 0 or below, in seconds.
@@ -101,38 +108,16 @@ class ClockSkew:
             now: The instant of receipt, in seconds; one that lies before the last one's part
                 of the window, as when this host's clock was set, begins a new window.
         """
-        if not 0.0 <= now - self._current.start < _PART:
+        if not 0.0 <= now - self._start < _PART:
             self._turn(now)
         self.latest = now
-        self._current.add(difference, self._tolerance)
+        self._least = min(self._least, difference)
         self.offset = min(self.offset, difference)
-        return min(0.0, self.offset) if self._ahead() else 0.0
-
-    def _ahead(self) -> bool:
-        count = self._past[0] + self._current.count
-        ahead = self._past[1] + self._current.ahead
-        return ahead >= _EVIDENCE and 2 * ahead > count
+        self._ahead = (self._ahead << 1 | (difference < -self._tolerance)) & _MASK
+        return min(0.0, self.offset) if self._ahead.bit_count() >= _EVIDENCE else 0.0
 
     def _turn(self, now: float) -> None:
-        parts = [*self._earlier, self._current]
-        self._earlier = [part for part in parts if 0.0 <= now - part.start < _WINDOW]
-        self._current = _Part(now)
-        self._past = (sum(part.count for part in self._earlier), sum(part.ahead for part in self._earlier))
-        self.offset = min((part.least for part in self._earlier), default=inf)
-
-
-class _Part:
-    """The stamps of a fifth of the window."""
-
-    __slots__ = ("ahead", "count", "least", "start")
-
-    def __init__(self, start: float) -> None:
-        self.start = start
-        self.count = 0
-        self.ahead = 0
-        self.least = inf
-
-    def add(self, difference: float, tolerance: float) -> None:
-        self.count += 1
-        self.ahead += difference < -tolerance
-        self.least = min(self.least, difference)
+        parts = [*self._earlier, (self._start, self._least)]
+        self._earlier = [part for part in parts if 0.0 <= now - part[0] < _WINDOW]
+        self._start, self._least = now, inf
+        self.offset = min((least for _, least in self._earlier), default=inf)
