@@ -53,6 +53,7 @@ class Around(Generic[App]):
             timeout=chosen.timeout,
             max_streams=chosen.max_streams,
             details=chosen.details,
+            telemetry=chosen.telemetry,
         )
 
     def __repr__(self) -> str:

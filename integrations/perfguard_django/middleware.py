@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import Token
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
@@ -17,10 +19,15 @@ from perfguard.context import Serving, current_admission, current_deadline
 from perfguard.errors import Rejected
 from perfguard.outcome import Call, Outcome
 from perfguard.queueing.place import Place
-from perfguard.targets import UNMATCHED, Target
+from perfguard.targets import TARGET, UNMATCHED, Target
 from perfguard_django.options import options, said
 from perfguard_django.responses import follow, refusal
 from perfguard_django.routes import RouteTable
+
+if TYPE_CHECKING:
+    from perfguard.telemetry._live import Live
+
+_NOTHING = nullcontext()
 
 
 class GuardMiddleware(GuardingEnvirons):
@@ -57,6 +64,7 @@ class GuardMiddleware(GuardingEnvirons):
             timeout=chosen.timeout,
             max_streams=chosen.max_streams,
             details=chosen.details,
+            telemetry=chosen.telemetry,
         )
         self._routes = RouteTable(chosen.exempt, self._fault)
         self.get_response = get_response
@@ -76,12 +84,14 @@ class GuardMiddleware(GuardingEnvirons):
         if not self.guard.enabled:
             with _Until(self._requested(request, target).deadline):
                 return self.get_response(request)
-        rejected = self._standing(target)
+        rejected, call = self._standing(target), None
         if rejected is None:
-            admission = Admission(self.guard, self._requested(request, target))
+            call = self._requested(request, target)
+            admission = Admission(self.guard, call)
             rejected = self._enter(admission, request.META)
             if rejected is None:
-                return self._serve(admission, request)
+                return self._serve(admission, request, target)
+        self._record_refusal(rejected, call, _environ(request, target))
         return self._refused(rejected, request)
 
     async def _respond_async(self, request: HttpRequest) -> Any:
@@ -91,12 +101,14 @@ class GuardMiddleware(GuardingEnvirons):
         if not self.guard.enabled:
             with _Until(self._requested(request, target).deadline):
                 return await self.get_response(request)
-        rejected = self._standing(target)
+        rejected, call = self._standing(target), None
         if rejected is None:
-            admission = Admission(self.guard, self._requested(request, target))
+            call = self._requested(request, target)
+            admission = Admission(self.guard, call)
             rejected = await self._acquire(admission)
             if rejected is None:
-                return await self._serve_async(admission, request)
+                return await self._serve_async(admission, request, target)
+        self._record_refusal(rejected, call, _environ(request, target))
         return self._refused(rejected, request)
 
     def _target(self, request: HttpRequest) -> Target | None:
@@ -129,27 +141,34 @@ class GuardMiddleware(GuardingEnvirons):
             return None
         return await self.guard.queue(admission, opening) if isinstance(opening, Place) else opening
 
-    def _serve(self, admission: Admission, request: HttpRequest) -> Any:
+    def _serve(self, admission: Admission, request: HttpRequest, target: Target) -> Any:
+        live = self._begun(admission, _environ(request, target))
         try:
-            with Serving(admission):
+            with Serving(admission), live or _NOTHING:
                 response = self.get_response(request)
         except BaseException as error:
-            admission.settle(outcome_of(type(error)))
+            _raised(error, admission, live)
             raise
-        return self._followed(response, admission)
+        return self._followed(response, admission, live)
 
-    async def _serve_async(self, admission: Admission, request: HttpRequest) -> Any:
+    async def _serve_async(self, admission: Admission, request: HttpRequest, target: Target) -> Any:
+        live = self._begun(admission, _environ(request, target), asyncio.current_task())
         try:
-            with Serving(admission):
+            with Serving(admission), live or _NOTHING:
                 response = await self.get_response(request)
         except BaseException as error:
-            admission.settle(outcome_of(type(error)))
+            _raised(error, admission, live)
             raise
-        return self._followed(response, admission)
+        return self._followed(response, admission, live)
 
-    def _followed(self, response: Any, admission: Admission) -> Any:
+    def _begun(self, admission: Admission, environ: dict[str, Any], task: Any = None) -> Live | None:
+        """Return the request under way, where somebody wants it recorded."""
+        recorder = self._recorder
+        return None if recorder is None or not recorder.active else recorder.begun(admission, environ, task)
+
+    def _followed(self, response: Any, admission: Admission, live: Live | None) -> Any:
         try:
-            follow(response, admission, self._streams)
+            follow(response, admission, self._streams, live)
         except Exception as error:  # noqa: BLE001 - Fail open.
             self._fault("the response", error)
             admission.settle(Outcome.IGNORED)
@@ -161,6 +180,17 @@ class GuardMiddleware(GuardingEnvirons):
         except Exception as error:  # noqa: BLE001 - Fail open.
             self._fault("a refusal's rendering", error)
             return HttpResponse(status=STATUS)
+
+
+def _environ(request: HttpRequest, target: Target) -> dict[str, Any]:
+    """Return what telemetry reads: what Django makes of a scope lacks the scheme, and neither has the target."""
+    return {**request.META, "wsgi.url_scheme": request.scheme, TARGET: target}
+
+
+def _raised(error: BaseException, admission: Admission, live: Live | None) -> None:
+    admission.settle(outcome_of(type(error)))
+    if live is not None:
+        live.end(0, error)
 
 
 class _Until:

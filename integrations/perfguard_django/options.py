@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -12,10 +12,14 @@ from django.utils.module_loading import import_string
 from perfguard._arrival import ProxyClock
 from perfguard._checks import check_flag, check_positive, check_whole
 from perfguard._environment import chosen
+from perfguard._guarding import telemetry_of
 from perfguard._options import EXEMPT, paths_of
 from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
 from perfguard.limits.keyed import KeyedLimiter
+
+if TYPE_CHECKING:
+    from perfguard.telemetry.telemetry import Telemetry
 
 # Routes of Django end in a slash by custom.
 _WATCHED = (*EXEMPT, *(f"{path}/" for path in EXEMPT))
@@ -30,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = {
     "DETAILS": False,
     "EXEMPT": _WATCHED,
     "TRUSTED_PROXIES": (),
+    "TELEMETRY": True,
 }
 """Every name of the setting, and what holds where it is not there."""
 
@@ -75,6 +80,7 @@ class Options(NamedTuple):
         details: Whether a refusal names its reason.
         exempt: The paths that pass untouched.
         trusted_proxies: Whose stamps are believed.
+        telemetry: What records the requests.
     """
 
     guard: Guard
@@ -83,6 +89,7 @@ class Options(NamedTuple):
     details: bool
     exempt: Exempt
     trusted_proxies: tuple[str, ...]
+    telemetry: Telemetry | bool
 
 
 def said() -> Any:
@@ -120,6 +127,7 @@ def options(setting: Any) -> Options:
         details=values["DETAILS"],
         exempt=Exempt(values["EXEMPT"]),
         trusted_proxies=tuple(values["TRUSTED_PROXIES"]),
+        telemetry=_imported("TELEMETRY", values["TELEMETRY"]),
     )
 
 
@@ -151,14 +159,19 @@ def _made(values: dict[str, Any]) -> Guard:
 
 def _guard(value: Any) -> Guard | None:
     """Return the guard that is given or named; `None` if there is none."""
-    try:
-        guard = import_string(value) if isinstance(value, str) else value
-    except (ImportError, TypeError, ValueError) as error:
-        # The last two are what a path that begins with a dot raises.
-        raise ConfigurationError("GUARD", value, f"must be importable ({error})") from None
+    guard = _imported("GUARD", value)
     if guard is not None and not isinstance(guard, Guard):
         raise ConfigurationError("GUARD", value, "must be a Guard, or the dotted path of one")
     return guard
+
+
+def _imported(name: str, value: Any) -> Any:
+    """Return what is given, or what is there by a dotted path."""
+    try:
+        return import_string(value) if isinstance(value, str) else value
+    except (ImportError, TypeError, ValueError) as error:
+        # The last two are what a path that begins with a dot raises.
+        raise ConfigurationError(name, value, f"must be importable ({error})") from None
 
 
 def _lasting(name: str, value: Any) -> Any:
@@ -182,4 +195,5 @@ _CHECKS: Mapping[Any, Callable[[Any], object]] = {
     "DETAILS": lambda value: check_flag("DETAILS", value),
     "EXEMPT": lambda value: Exempt(_lasting("EXEMPT", value)),
     "TRUSTED_PROXIES": lambda value: ProxyClock(_lasting("TRUSTED_PROXIES", value)),
+    "TELEMETRY": lambda value: telemetry_of(_imported("TELEMETRY", value)),
 }

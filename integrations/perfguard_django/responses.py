@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
 
@@ -13,6 +14,11 @@ from perfguard.admission import Admission, outcome_of
 from perfguard.context import Serving
 from perfguard.errors import Rejected
 from perfguard.outcome import outcome_of_status
+
+if TYPE_CHECKING:
+    from perfguard.telemetry._live import Live
+
+_NOTHING = nullcontext()
 
 
 def refusal(refusals: Refusals, error: Rejected, request: HttpRequest) -> HttpResponse:
@@ -30,8 +36,8 @@ def refusal(refusals: Refusals, error: Rejected, request: HttpRequest) -> HttpRe
     return response
 
 
-def follow(response: Any, admission: Admission, streams: OpenStreams) -> None:
-    """Settle the admission when the service of a response ends.
+def follow(response: Any, admission: Admission, streams: OpenStreams, live: Live | None = None) -> None:
+    """Settle the admission when the service of a response ends, and record the request at its end.
 
     That is now for a response whose content is there (a file is), and else when its
     first part is. A stream over the cap keeps its permit until it ends, so that streams
@@ -39,10 +45,13 @@ def follow(response: Any, admission: Admission, streams: OpenStreams) -> None:
     """
     # A file that is replaced by an iterator of ours would be lost to `wsgi.file_wrapper`.
     if not getattr(response, "streaming", False) or getattr(response, "file_to_stream", None) is not None:
-        admission.settle(outcome_of_status(getattr(response, "status_code", 0)))
+        status = getattr(response, "status_code", 0)
+        admission.settle(outcome_of_status(status))
+        if live is not None:
+            live.end(status, None)
         return
     kind = AsyncStream if response.is_async else Stream
-    response.streaming_content = kind(response.streaming_content, response.status_code, admission, streams)
+    response.streaming_content = kind(response.streaming_content, response.status_code, admission, streams, live=live)
 
 
 class _Streamed:
@@ -55,22 +64,27 @@ class _Streamed:
         status: The response's.
         admission: What to settle.
         streams: Where streams count.
+        live: The request under way, where it is recorded.
     """
 
-    __slots__ = ("__weakref__", "_admission", "_parts", "_started", "_status", "_streams")
+    __slots__ = ("__weakref__", "_admission", "_live", "_parts", "_started", "_status", "_streams")
 
     _parts: Any  # `None` once it has ended.
     _status: int
     _admission: Admission
     _streams: OpenStreams
     _started: bool
+    _live: Live | None
 
-    def __init__(self, parts: Any, status: int, admission: Admission, streams: OpenStreams) -> None:
+    def __init__(
+        self, parts: Any, status: int, admission: Admission, streams: OpenStreams, *, live: Live | None
+    ) -> None:
         self._parts = parts
         self._status = status
         self._admission = admission
         self._streams = streams
         self._started = False
+        self._live = live
 
     def close(self) -> None:
         """End what is still open; safe from any thread, and more than once."""
@@ -78,6 +92,7 @@ class _Streamed:
         self._parts = None
         self._streams.closed(self)
         self._admission.settle(outcome_of_status(self._status))
+        self._end(None)
 
     def __del__(self) -> None:
         # A response that is dropped is never closed, say when a client leaves.
@@ -92,7 +107,13 @@ class _Streamed:
     def _ended(self, error: BaseException) -> None:
         if not isinstance(error, (StopIteration, StopAsyncIteration)):
             self._admission.settle(outcome_of(type(error)))
+            self._end(error)
         self.close()
+
+    def _end(self, error: BaseException | None) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.end(self._status, error)
 
 
 class Stream(_Streamed):
@@ -105,7 +126,8 @@ class Stream(_Streamed):
 
     def __next__(self) -> bytes:
         try:
-            part = self._produced()
+            with self._live or _NOTHING:
+                part = self._produced()
         except BaseException as error:
             self._ended(error)
             raise
@@ -133,7 +155,8 @@ class AsyncStream(_Streamed):
 
     async def __anext__(self) -> bytes:
         try:
-            part = await self._produced()
+            with self._live or _NOTHING:
+                part = await self._produced()
         except BaseException as error:
             self._ended(error)
             raise

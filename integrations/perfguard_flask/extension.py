@@ -31,7 +31,7 @@ class PerfGuard:
         guard: What decides; by default a `Guard(KeyedLimiter(max_keys=max_keys))` for
             each application.
         options: `enabled`, `dry_run`, `timeout`, `max_streams`, `details`, `exempt`,
-            `trusted_proxies`, `max_keys` and `snapshot_path`, which win over
+            `trusted_proxies`, `max_keys`, `snapshot_path` and `telemetry`, which win over
             `app.config["PERFGUARD_TIMEOUT"]` and so on. `timeout` is in seconds.
 
     Raises:

@@ -6,14 +6,17 @@ import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from perfguard import wsgi
 from perfguard.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from perfguard.telemetry.telemetry import Telemetry
+
 PREFIX = "PERFGUARD_"
 
-PASSED = ("exempt", "trusted_proxies", "timeout", "max_streams", "details")
+PASSED = ("exempt", "trusted_proxies", "timeout", "max_streams", "details", "telemetry")
 """The settings that are passed on to `perfguard.wsgi.GuardMiddleware`."""
 
 _SWITCHES = ("enabled", "dry_run")
@@ -32,6 +35,7 @@ class Options(TypedDict, total=False):
     trusted_proxies: Iterable[str]
     max_keys: int
     snapshot_path: str | None
+    telemetry: Telemetry | bool
 
 
 class Setting(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from starlette.routing import BaseRoute
 
@@ -15,6 +15,9 @@ from perfguard.limits.keyed import KeyedLimiter
 from perfguard.startup import put_off
 from perfguard.targets import TARGET, UNMATCHED, Target, key_of, priority_of
 from perfguard_starlette.routes import RouteTable, Scope
+
+if TYPE_CHECKING:
+    from perfguard.telemetry.telemetry import Telemetry
 
 _logger = logging.getLogger("perfguard")
 
@@ -27,6 +30,7 @@ class Options(TypedDict, total=False):
     timeout: float | None
     max_streams: int
     details: bool
+    telemetry: Telemetry | bool
 
 
 class GuardMiddleware:
@@ -40,8 +44,8 @@ class GuardMiddleware:
         app: The Starlette application, or what `add_middleware` passes.
         guard: What decides; by default a `Guard(KeyedLimiter(max_keys=max_keys))`.
         max_keys: How many routes have a limit of their own at a time; 100 by default.
-        options: `exempt`, `trusted_proxies`, `timeout`, `max_streams` and `details`, as
-            in `perfguard.asgi.GuardMiddleware`.
+        options: `exempt`, `trusted_proxies`, `timeout`, `max_streams`, `details` and
+            `telemetry`, as in `perfguard.asgi.GuardMiddleware`.
 
     Raises:
         ConfigurationError: An argument is wrong.

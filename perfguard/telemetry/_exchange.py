@@ -123,6 +123,9 @@ markcoroutinefunction(RecordedHandshake.send)
 
 async def _sent(send: Send, message: Message, live: Live, status: int) -> None:
     """Send what ends a request, and record it after that, so that the client need not wait for it."""
+    if not live.own:
+        # Whose span it is ends it as soon as this message is sent.
+        live.end(status, None)
     try:
         await send(message)
     except OSError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import Token
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import context as contexts
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, get_current_span
 
 from perfguard.admission import Admission
+from perfguard.context import current_admission
 from perfguard.telemetry import names
 from perfguard.telemetry._described import Described
 from perfguard.telemetry._labels import known_scheme
@@ -46,7 +46,7 @@ class Live:
 
     __slots__ = (
         "_ended",
-        "_token",
+        "_outer",
         "admission",
         "arrival",
         "context",
@@ -72,7 +72,7 @@ class Live:
     start_ns: int
     task: asyncio.Task[Any] | None
     _ended: bool
-    _token: Token[Context] | None
+    _outer: Context | None
 
     def __init__(self, recorder: Recorder, admission: Admission, described: Described, task: Any) -> None:
         self.recorder = recorder
@@ -82,7 +82,7 @@ class Live:
         attributes = described.attributes
         self.kind = attributes[names.METHOD], known_scheme(attributes[names.SCHEME])
         self._ended = False
-        self._token = None
+        self._outer = None
 
     @property
     def recorded(self) -> bool:
@@ -92,17 +92,32 @@ class Live:
     def attach(self) -> None:
         """Make its span the current one, up to `detach` in the same context."""
         if self.own:
-            self._token = contexts.attach(self.context)
+            self._outer = contexts.get_current()
+            contexts.attach(self.context)
 
-    def detach(self) -> None:
-        """Make current what was current before; elsewhere do nothing.
+    def detach(self, *, here: bool = False) -> None:
+        """Make current what was current before, unless this is another context.
 
-        A coroutine or generator that is thrown away is closed in another context, where
-        OpenTelemetry would log an error (open-telemetry/opentelemetry-python#2606).
+        A coroutine that is thrown away is closed in another context, where OpenTelemetry
+        would log an error (open-telemetry/opentelemetry-python#2606). And generators of
+        other instrumentations leave their span current when they yield, so that a token
+        of ours is not always the one to be given back next.
+
+        Args:
+            here: Whether this is certain to be the context of `attach`.
         """
-        token, self._token = self._token, None
-        if token is not None and get_current_span() is self.span:
-            contexts.detach(token)
+        outer, self._outer = self._outer, None
+        if outer is None:
+            return
+        if here or get_current_span() is self.span or current_admission.get() is self.admission:
+            contexts.attach(outer)
+
+    def __enter__(self) -> Self:
+        self.attach()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.detach()
 
     def end(self, status: int, error: BaseException | None) -> None:
         """Record the request; from the second time on it does nothing.

@@ -40,7 +40,7 @@ class RecordedResponse(Response):
         try:
             return app(environ, self.start)
         finally:
-            self._live.detach()
+            self._live.detach(here=True)
 
     def followed(self, body: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
         """Return the body for the server, as one that tells when it is closed."""
@@ -59,7 +59,7 @@ class RecordedResponse(Response):
         try:
             return produce()
         finally:
-            self._live.detach()
+            self._live.detach(here=True)
 
     def settle(self, error: BaseException | None = None) -> None:
         """End the service, for good or with an error."""
@@ -146,8 +146,13 @@ class EnvironRecorder(Recorder):
         self, admission: Admission, environ: dict[str, Any], start_response: StartResponse, streams: OpenStreams
     ) -> RecordedResponse | None:
         """Return what follows and records an admitted request; `None`, which is logged, where that fails."""
+        live = self.begun(admission, environ)
+        return None if live is None else RecordedResponse(live, start_response, streams)
+
+    def begun(self, admission: Admission, environ: dict[str, Any], task: Any = None) -> Live | None:
+        """Return an admitted request under way; `None`, which is logged, where that fails."""
         try:
-            return RecordedResponse(self.begin(admission, environ), start_response, streams)
+            return self.begin(admission, environ, task)
         except Exception as error:
             self.fault("the beginning of a request", error)
             return None
