@@ -135,7 +135,7 @@ class GuardingEnvirons(Guarding[OpenStreams]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._recorder = None if self._telemetry is None else self._telemetry.environs(self.guard)
+        self._recorder = None if self._telemetry is None else self._telemetry.environs(self.guard, self._proxy_clock)
 
     def _call(self, environ: Environ, key: str, priority: Priority, scope: dict[str, Any] | None = None) -> Call:
         arrival, proxied = self.guard.now(), 0.0

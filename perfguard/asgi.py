@@ -101,7 +101,7 @@ class GuardMiddleware(Guarding[OpenStreams]):
             GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), telemetry=False)
             return
         self.app = app
-        self._recorder = None if self._telemetry is None else self._telemetry.scopes(self.guard)
+        self._recorder = None if self._telemetry is None else self._telemetry.scopes(self.guard, self._proxy_clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""

@@ -23,7 +23,7 @@ from prometheus_client import make_asgi_app
 from perfguard.asgi import GuardMiddleware
 from perfguard.guard import Guard
 from perfguard.limits import FixedLimit, Limiter
-from perfguard.telemetry import ProxyClockMetrics, Telemetry
+from perfguard.telemetry import Telemetry
 
 provider = MeterProvider([PrometheusMetricReader()])
 api = FastAPI()
@@ -41,7 +41,6 @@ app = GuardMiddleware(
     trusted_proxies=["127.0.0.1"],
     exempt=["/healthz", "/metrics", "/metrics/"],
 )
-ProxyClockMetrics(provider.get_meter("perfguard"), app._proxy_clock)
 """
 
 CONFIGURATION = """

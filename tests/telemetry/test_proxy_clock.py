@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from perfguard._arrival import ProxyClock
+from perfguard.asgi import GuardMiddleware
 from perfguard.telemetry.proxy_clock import ProxyClockMetrics
+from tests.asgi.messages import answering, http, request
+from tests.telemetry.recording import Sdk
 
 WALL = 1_700_000_000.0
 OFFSET = "perfguard.queue.clock_offset"
@@ -62,3 +66,17 @@ def test_rejected_stamps_are_counted_by_reason() -> None:
 
 def test_a_clock_that_saw_nothing_has_no_points() -> None:
     assert collected(ProxyClock(["10.0.0.1"])) == {}
+
+
+def test_middleware_that_trusts_a_proxy_has_the_metrics_of_its_clock() -> None:
+    sdk = Sdk()
+    middleware = GuardMiddleware(answering(), telemetry=sdk.telemetry, trusted_proxies=["10.0.0.1"])
+    stamped = {**http(), "client": ("10.0.0.1", 1), "headers": [(b"x-request-start", b"1600000000")]}
+    asyncio.run(request(middleware, stamped))
+    assert sdk.values(REJECTED, "perfguard.rejection.reason") == {"stale": 1}
+
+
+def test_middleware_that_trusts_no_proxy_has_none_of_them() -> None:
+    sdk = Sdk()
+    asyncio.run(request(GuardMiddleware(answering(), telemetry=sdk.telemetry), http()))
+    assert not {OFFSET, REJECTED} & set(sdk.metrics())
