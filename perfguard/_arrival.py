@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
@@ -12,7 +13,9 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from perfguard._checks import listed
+from perfguard._forking import in_each_child
 from perfguard.errors import ConfigurationError
+from perfguard.stats.skew import ClockSkews
 
 TCP_INFO = getattr(socket, "TCP_INFO", None)
 
@@ -84,10 +87,17 @@ class ProxyClock:
     milliseconds, microseconds or nanoseconds since the epoch, told apart by magnitude.
     Nothing in a header can raise.
 
+    A proxy whose clock runs ahead steadily is corrected by the least difference of its
+    stamps in the last five minutes (`perfguard.stats.skew`); until that is proven, its
+    stamps from the future are rejected. One whose clock is behind cannot be told from one
+    that holds every request back.
+
+    Threads may share it.
+
     Args:
         trusted: Addresses or networks of the proxies, such as `"10.0.0.0/8"`; `"unix"`
             for a peer on a Unix socket. With none, no header is ever read.
-        max_age: Older stamps are rejected, in seconds.
+        max_age: Older stamps, and stamps this far in the future, are rejected, in seconds.
         skew_tolerance: Stamps this far in the future count as now, in seconds.
 
     Attributes:
@@ -97,14 +107,16 @@ class ProxyClock:
         ConfigurationError: Something in `trusted` is neither.
     """
 
-    __slots__ = ("_max_age", "_networks", "_peers", "_skew", "_unix", "rejected")
+    __slots__ = ("__weakref__", "_lock", "_max_age", "_networks", "_peers", "_skews", "_tolerance", "_unix", "rejected")
 
     rejected: Counter[StampRejection]
     _networks: tuple[Any, ...]
     _peers: dict[str, bool]
     _unix: bool
     _max_age: float
-    _skew: float
+    _tolerance: float
+    _lock: threading.Lock
+    _skews: ClockSkews
 
     def __init__(self, trusted: Iterable[str] = (), *, max_age: float = 60.0, skew_tolerance: float = 0.005) -> None:
         names = listed("trusted_proxies", trusted, "addresses")
@@ -112,8 +124,11 @@ class ProxyClock:
         self._networks = tuple(_network(name) for name in names if name != "unix")
         self._peers = {}
         self._max_age = max_age
-        self._skew = skew_tolerance
+        self._tolerance = skew_tolerance
+        self._skews = ClockSkews(skew_tolerance)
         self.rejected = Counter()
+        self._renew_lock()
+        in_each_child(self._renew_lock)
 
     def __bool__(self) -> bool:
         return self._unix or bool(self._networks)
@@ -125,17 +140,26 @@ class ProxyClock:
             scope: The ASGI scope, with the peer and the headers.
             wall: The time of day, in seconds since the epoch.
         """
-        if not self.trusts(scope.get("client")):
+        client = scope.get("client")
+        if not self.trusts(client):
             return 0.0
         stamps = [pair for pair in scope["headers"] if pair[0] in _STAMPED]
-        for name in _STAMPED if stamps else ():
-            values = [value for each, value in stamps if each == name]
-            age = self._read(values, wall) if values else None
-            if isinstance(age, StampRejection):
-                self.rejected[age] += 1
-            elif age is not None:
-                return age
-        return 0.0
+        if not stamps:
+            return 0.0
+        with self._lock:
+            return self._first(stamps, client[0] if client else "unix", wall)
+
+    def offsets(self, wall: float) -> dict[str, float]:
+        """Return the least of receipt less stamp of the last five minutes, in seconds, by the proxy's address.
+
+        Negative where the proxy's clock is ahead. At most 64 proxies; `"unix"` is the peer
+        on a Unix socket.
+
+        Args:
+            wall: The time of day, in seconds since the epoch.
+        """
+        with self._lock:
+            return self._skews.offsets(wall)
 
     def trusts(self, client: Any) -> bool:
         """Say whether a peer, as in the ASGI scope, is a trusted proxy."""
@@ -157,16 +181,31 @@ class ProxyClock:
             return False
         return any(address in network for network in self._networks)
 
-    def _read(self, values: list[bytes], wall: float) -> float | StampRejection:
+    def _first(self, stamps: list[tuple[bytes, bytes]], host: str, wall: float) -> float:
+        for name in _STAMPED:
+            values = [value for each, value in stamps if each == name]
+            age = self._read(values, host, wall) if values else None
+            if isinstance(age, StampRejection):
+                self.rejected[age] += 1
+            elif age is not None:
+                return age
+        return 0.0
+
+    def _read(self, values: list[bytes], host: str, wall: float) -> float | StampRejection:
         if len(values) > 1:
             return StampRejection.DUPLICATE
         stamp = parse_stamp(values[0])
         if stamp is None:
             return StampRejection.MALFORMED
-        age = (int(wall * 1e9) - stamp) / 1e9
-        if age > self._max_age:
-            return StampRejection.STALE
-        return max(0.0, age) if age >= -self._skew else StampRejection.FUTURE
+        difference = (int(wall * 1e9) - stamp) / 1e9
+        if abs(difference) > self._max_age:
+            return StampRejection.STALE if difference > 0.0 else StampRejection.FUTURE
+        age = difference - self._skews.observe(host, difference, wall)
+        return max(0.0, age) if age >= -self._tolerance else StampRejection.FUTURE
+
+    def _renew_lock(self) -> None:
+        # Another thread of the parent may hold it in the moment of the fork.
+        self._lock = threading.Lock()
 
 
 _STAMPED = (b"x-request-start", b"x-queue-start")

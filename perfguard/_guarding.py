@@ -116,8 +116,8 @@ class GuardingEnvirons(Guarding[OpenStreams]):
 
     def __init__(self, guard: Guard | None, *, telemetry: Telemetry | bool = True, **options: Any) -> None:
         super().__init__(guard, OpenStreams, **options)
-        decides = self.guard
-        self._recording = Recording(telemetry, lambda chosen: chosen.environs(decides))
+        decides, proxies = self.guard, self._proxy_clock
+        self._recording = Recording(telemetry, lambda chosen: chosen.environs(decides, proxies))
 
     def _call(self, environ: Environ, key: str, priority: Priority, scope: dict[str, Any] | None = None) -> Call:
         arrival, proxied = self.guard.now(), 0.0

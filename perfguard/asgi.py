@@ -97,8 +97,8 @@ class GuardMiddleware(Guarding[OpenStreams]):
                 max_streams=max_streams,
                 details=details,
             )
-            decides = self.guard
-            self._recording = Recording(telemetry, lambda chosen: chosen.scopes(decides))
+            decides, proxies = self.guard, self._proxy_clock
+            self._recording = Recording(telemetry, lambda chosen: chosen.scopes(decides, proxies))
         except ConfigurationError as error:
             GuardMiddleware.__init__(self, put_off(app, error), Guard(enabled=False, dry_run=False), telemetry=False)
             return

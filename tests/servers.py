@@ -52,9 +52,9 @@ class Running:
         except OSError:
             return 0, b""
 
-    def until_up(self) -> None:
+    def until_up(self, patience: float = PATIENCE) -> None:
         """Wait until it answers."""
-        until(lambda: self.process.poll() is not None or self.get("/healthz")[0] > 0, "it answers")
+        until(lambda: self.process.poll() is not None or self.get("/healthz")[0] > 0, "it answers", patience)
         assert self.process.poll() is None
 
     def until_state(self, state: str) -> None:
@@ -125,9 +125,9 @@ class Load:
             self.answers[name] = self._server.get(f"{self._path}?{name}")[0]
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
+def until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait until something holds, for so many seconds."""
+    deadline = time.monotonic() + patience
     pause = threading.Event()
     while not holds():
         assert time.monotonic() < deadline, what
@@ -158,15 +158,37 @@ def parsed(answer: bytes) -> tuple[int, bytes]:
     return (int(head.split()[1]), body) if complete else (0, body)
 
 
-@contextlib.contextmanager
-def running(command: list[str], folder: Path) -> Iterator[Running]:
-    """Run a server in a folder until the block ends; `{port}` in its command stands for its port."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
+        return port
+
+
+def running(command: list[str], folder: Path) -> contextlib.AbstractContextManager[Running]:
+    """Run a server in Python in a folder until the block ends; `{port}` in its command stands for its port."""
+    path = os.pathsep.join(map(str, (folder, ROOT, ROOT / "integrations")))
+    return launched([sys.executable, *command], folder, {"PYTHONPATH": path})
+
+
+@contextlib.contextmanager
+def launched(
+    command: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    port: int | None = None,
+    patience: float = PATIENCE,
+) -> Iterator[Running]:
+    """Run any server in a folder until the block ends; `{port}` in its command stands for its port.
+
+    It may take so many seconds to start.
+    """
+    port = free_port() if port is None else port
     process = subprocess.Popen(
-        [sys.executable, *(part.replace("{port}", str(port)) for part in command)],
+        [part.replace("{port}", str(port)) for part in command],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, ROOT / "integrations")))},
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -174,7 +196,7 @@ def running(command: list[str], folder: Path) -> Iterator[Running]:
     )
     server = Running(process, port, folder)
     try:
-        server.until_up()
+        server.until_up(patience)
         yield server
     finally:
         _stop(process)

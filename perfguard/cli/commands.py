@@ -20,8 +20,10 @@ from perfguard.cli.load.plan import MAX_CONNECTIONS, MAX_REQUESTS
 from perfguard.cli.load_command import execute_capacity, execute_load
 from perfguard.cli.machine import parse_core
 from perfguard.cli.outputs import Outputs
+from perfguard.cli.trace_report_command import execute_trace_report
 from perfguard.cli.typed import parse_choice, parse_number, parse_whole
 from perfguard.errors import ConfigurationError
+from perfguard.telemetry.serial import Independence
 
 _MOST_SEED = 2**63 - 1
 _MOST_PORT = 65_535
@@ -151,6 +153,24 @@ def demo(
         wanted = parse_whole(port, "port", most=_MOST_PORT) if port else 0
         if not execute_demo(scenario, Outputs(json=json, html=html), port=wanted):
             fail("The guard did not help.", FAILED)
+
+
+@app.command("trace-report", cls=WithPlainUsage)
+def trace_report(
+    context: typer.Context,
+    file: options.TraceFile,
+    *,
+    independent: options.Independent = Independence.SAME_LABEL.value,
+    json: options.Json = None,
+) -> None:
+    """Report for each route what ran one after the other, and what running it at once could gain.
+
+    FILE has traces as OTLP JSON, such as the OpenTelemetry Collector's file exporter writes; - is the standard input.
+
+    Exits with 1 if the file has no request (span of kind SERVER), and with 2 if it is missing or is not OTLP JSON.
+    """
+    with reported_errors(context):
+        execute_trace_report(file, parse_choice(independent, "independent", Independence), Outputs(json=json))
 
 
 def _headers(lines: list[str] | None) -> tuple[tuple[str, str], ...]:

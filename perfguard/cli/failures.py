@@ -19,7 +19,7 @@ USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
-_HINTS = {"url": ["URL"], "targets": ["--rate", "--duration"]}
+_HINTS = {"url": ["URL"], "targets": ["--rate", "--duration"], "file": ["FILE"]}
 
 
 class NothingSucceededError(PerfguardError):

@@ -58,6 +58,14 @@ Html = Annotated[
     Path | None, typer.Option(metavar="FILE", show_default=False, help="Write a self-contained page here.")
 ]
 PageFile = Annotated[Path, typer.Option("--html", metavar="FILE", help="Write a self-contained page here.")]
+TraceFile = Annotated[str, typer.Argument(metavar="FILE", show_default=False, hidden=True)]
+Independent = Annotated[
+    str,
+    typer.Option(
+        metavar="same-label|siblings",
+        help="Which spans that ran one after the other need nothing from one another: those of one label, or all.",
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Only 4 times the capacity, for a few seconds.")]
 Port = Annotated[str, typer.Option(metavar="NUMBER", show_default="a free one", help="The port of the service.")]
 Version = Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from perfguard._arrival import ProxyClock
 from perfguard._faults import Faults
 from perfguard._forking import in_each_child
 from perfguard._http import STATUS
@@ -53,6 +54,7 @@ class Recorder:
     Args:
         telemetry: Whose providers are used, and among whose live requests these are.
         guard: The guard.
+        proxy_clock: What reads the stamps of its trusted proxies, if it has any.
 
     Attributes:
         canceled: Requests whose client left before they were admitted.
@@ -66,6 +68,7 @@ class Recorder:
     protocol: Protocol
 
     guard: Guard
+    proxy_clock: ProxyClock | None
     live: set[Live]
     kinds: set[tuple[str, str]]
     canceled: int
@@ -83,8 +86,9 @@ class Recorder:
     _refusal_spans: Rate
     _canceled_spans: Rate
 
-    def __init__(self, telemetry: Telemetry, guard: Guard) -> None:
+    def __init__(self, telemetry: Telemetry, guard: Guard, proxy_clock: ProxyClock | None = None) -> None:
         self.guard = guard
+        self.proxy_clock = proxy_clock
         self.live = telemetry.live
         self.fault = Faults("telemetry", "what was to be recorded is lost").report
         self.kinds = set()

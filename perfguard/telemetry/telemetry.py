@@ -9,6 +9,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.trace import TracerProvider
 
+from perfguard._arrival import ProxyClock
 from perfguard._checks import check_flag
 from perfguard.errors import ConfigurationError
 from perfguard.guard import Guard
@@ -19,6 +20,7 @@ from perfguard.telemetry._labels import known_methods
 from perfguard.telemetry._live import Live
 from perfguard.telemetry._recorder import Recorder
 from perfguard.telemetry._spans import Spans
+from perfguard.telemetry.proxy_clock import ProxyClockMetrics
 
 if TYPE_CHECKING:
     from perfguard.telemetry._exchange import ScopeRecorder
@@ -85,17 +87,17 @@ class Telemetry:
         self._watch_loops = watch_loops
         self._loops = None
 
-    def scopes(self, guard: Guard) -> ScopeRecorder:
+    def scopes(self, guard: Guard, proxy_clock: ProxyClock | None = None) -> ScopeRecorder:
         """Return what records the requests of a guard that come as ASGI scopes; for middleware."""
         from perfguard.telemetry._exchange import ScopeRecorder
 
-        return ScopeRecorder(self, guard)
+        return ScopeRecorder(self, guard, proxy_clock)
 
-    def environs(self, guard: Guard) -> EnvironRecorder:
+    def environs(self, guard: Guard, proxy_clock: ProxyClock | None = None) -> EnvironRecorder:
         """Return what records the requests of a guard that come as WSGI environs; for middleware."""
         from perfguard.telemetry._response import EnvironRecorder
 
-        return EnvironRecorder(self, guard)
+        return EnvironRecorder(self, guard, proxy_clock)
 
     def loops(self) -> LoopWatches | None:
         """Return what watches event loops, if they are to be watched; for a recorder that records."""
@@ -115,7 +117,10 @@ class Telemetry:
         histograms = Histograms(meters.get_meter(_SCOPE, schema_url=names.SCHEMA_URL))
         # One instrument has one list of callbacks: those of a guard are in a scope of its own.
         scope = {names.GUARD: recorder.guard.name}
-        observe(meters.get_meter(_SCOPE, schema_url=names.SCHEMA_URL, attributes=scope), recorder)
+        meter = meters.get_meter(_SCOPE, schema_url=names.SCHEMA_URL, attributes=scope)
+        observe(meter, recorder)
+        if recorder.proxy_clock:
+            ProxyClockMetrics(meter, recorder.proxy_clock)
         spans = Spans(tracers.get_tracer(_SCOPE, schema_url=names.SCHEMA_URL), parts=self._queue_spans)
         return spans, histograms, vocabulary(known_methods(), get_global_textmap().fields)
 

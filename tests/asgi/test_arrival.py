@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -45,8 +46,27 @@ def test_a_stamp_is_read_by_its_magnitude(value: bytes, nanoseconds: int) -> Non
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"now", b"-1700000000", b"1e9", b"0x65", b"1700", b"t=", b"9" * 500, "\u0661\u0662".encode(), b"\xff" * 9],
-    ids=repr,
+    [
+        b"",
+        b"now",
+        b"-1700000000",
+        b"1e9",
+        b"1e400",
+        b"0x65",
+        b"1700",
+        b"t=",
+        b"9" * 500,
+        b"9" * 20_000,
+        "\u0661\u0667".encode() + "\u0660".encode() * 8,
+        b"\xff" * 9,
+        b"1_700_000_000",
+        b"1700000000\x00",
+        b"\x001700000000",
+        b"+1700000000",
+        b"inf",
+        b"nan",
+    ],
+    ids=lambda value: f"{value[:24]!r} of {len(value)}",
 )
 def test_what_is_no_stamp_is_none(value: bytes) -> None:
     assert parse_stamp(value) is None
@@ -135,6 +155,52 @@ def test_a_stamp_that_is_not_believed_is_counted(value: bytes, reason: StampReje
 
 def test_a_clock_that_is_a_little_ahead_means_now() -> None:
     assert ProxyClock(["10.0.0.1"]).age(scope("10.0.0.1", b"1700000000.003"), WALL) == 0.0
+
+
+def test_a_clock_that_is_ahead_is_rejected_until_it_is_proven_and_corrected_then() -> None:
+    """Three seconds ahead, with requests that took a tenth and then half a second."""
+    clock = ProxyClock(["10.0.0.1"])
+    ages = [clock.age(scope("10.0.0.1", b"1700000003"), WALL + 0.1) for _ in range(20)]
+    assert ages == [0.0] * 20
+    assert clock.rejected == {StampRejection.FUTURE: 9}
+    assert clock.age(scope("10.0.0.1", b"1700000003"), WALL + 0.5) == pytest.approx(0.4)
+    assert clock.offsets(WALL + 0.5) == {"10.0.0.1": pytest.approx(-2.9)}
+
+
+def test_a_stamp_beyond_the_maximum_age_is_no_sign_of_skew() -> None:
+    """An hour ahead is nonsense, however often it comes."""
+    clock = ProxyClock(["10.0.0.1"])
+    assert {clock.age(scope("10.0.0.1", b"1700003600"), WALL) for _ in range(50)} == {0.0}
+    assert clock.rejected == {StampRejection.FUTURE: 50}
+    assert clock.offsets(WALL) == {}
+
+
+def test_a_peer_on_a_unix_socket_has_an_offset_by_that_name() -> None:
+    clock = ProxyClock(["unix"])
+    clock.age(scope(None, b"1700000000"), WALL + 2.0)
+    assert clock.offsets(WALL + 2.0) == {"unix": 2.0}
+
+
+@given(st.lists(st.binary(max_size=40) | st.integers(0, 10**21).map(lambda stamp: str(stamp).encode()), max_size=30))
+def test_ages_stay_within_bounds_whatever_the_stamps(values: list[bytes]) -> None:
+    """Sixty seconds back, and as much for the clock's skew."""
+    clock = ProxyClock(["10.0.0.1"])
+    assert all(0.0 <= clock.age(scope("10.0.0.1", value), WALL) <= 120.0 for value in values)
+
+
+def test_rejected_stamps_of_many_threads_are_all_counted() -> None:
+    clock = ProxyClock(["10.0.0.1"])
+
+    def ask() -> None:
+        for _ in range(2000):
+            clock.age(scope("10.0.0.1", b"yesterday"), WALL)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clock.rejected == {StampRejection.MALFORMED: 16_000}
 
 
 def test_peers_are_remembered_within_bounds() -> None:
